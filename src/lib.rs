@@ -1,0 +1,1 @@
+//! tokenwright: an organisation's API tokens as Kubernetes resources.

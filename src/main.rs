@@ -1,0 +1,3 @@
+//! The `tokenwright` binary.
+
+fn main() {}
