@@ -1,1 +1,3 @@
 //! tokenwright: an organisation's API tokens as Kubernetes resources.
+
+pub mod api;
