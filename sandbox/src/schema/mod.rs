@@ -1,8 +1,20 @@
 //! Schemas of custom resources: what a CustomResourceDefinition may say, and what its schema then does to objects.
 
 mod compiled;
+mod correlation;
 pub mod crd;
 mod error;
+mod formats;
+mod lists;
+mod node;
+mod pattern;
+mod rule;
+mod rules;
+mod shape;
+mod structural;
+pub(crate) mod text;
+mod validation;
+mod value;
 
 pub use compiled::CompiledSchema;
 pub use error::{ErrorKind, FieldError};
