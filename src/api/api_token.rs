@@ -30,10 +30,24 @@ use super::{ApiTokenStatus, Duration, Subject, duration};
     printcolumn(name = "Token", type_ = "string", json_path = ".status.maskedToken"),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.expiresAt"),
     printcolumn(name = "Last Used", type_ = "date", json_path = ".status.lastUsed.at"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Created By", type_ = "string", json_path = ".status.createdBy", priority = "1"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = "1")
+    printcolumn(
+        name = "Created By",
+        type_ = "string",
+        json_path = ".status.createdBy",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = "1"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -128,7 +142,10 @@ fn renew_before_rule() -> String {
 /// To whom a token belongs.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TokenType {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     #[default]
     Organisation,
     #[allow(missing_docs, reason = "as above")]
@@ -184,7 +201,10 @@ pub struct Expiry {
 /// What happens when a credential expires.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExpiryAction {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     #[default]
     Delete,
     #[allow(missing_docs, reason = "as above")]
@@ -234,7 +254,10 @@ pub struct Workload {
 /// What kind of workload is meant.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkloadKind {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     Deployment,
     #[allow(missing_docs, reason = "as above")]
     StatefulSet,
@@ -306,7 +329,10 @@ pub struct SecretKeys {
 /// How a token reaches its user.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Delivery {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     #[default]
     Persistent,
     #[allow(missing_docs, reason = "as above")]
@@ -365,12 +391,20 @@ impl ApiToken {
 
     /// How the token reaches its user.
     pub fn delivery(&self) -> Delivery {
-        self.spec.secret.as_ref().map(|secret| secret.delivery).unwrap_or_default()
+        self.spec
+            .secret
+            .as_ref()
+            .map(|secret| secret.delivery)
+            .unwrap_or_default()
     }
 
     /// What happens at expiry.
     pub fn expiry_action(&self) -> ExpiryAction {
-        self.spec.expiry.as_ref().map(|expiry| expiry.action).unwrap_or_default()
+        self.spec
+            .expiry
+            .as_ref()
+            .map(|expiry| expiry.action)
+            .unwrap_or_default()
     }
 
     /// The workloads to restart after the Secret changed.

@@ -85,7 +85,12 @@ impl Reason {
     pub fn passes_by_itself(self) -> bool {
         matches!(
             self,
-            Self::Issued | Self::NotIssued | Self::Rotating | Self::NotYetValid | Self::SecretAccessDenied | Self::Accepted
+            Self::Issued
+                | Self::NotIssued
+                | Self::Rotating
+                | Self::NotYetValid
+                | Self::SecretAccessDenied
+                | Self::Accepted
         )
     }
 }
@@ -104,23 +109,25 @@ pub struct Finding {
 impl Finding {
     /// A finding that the condition holds.
     pub fn yes(reason: Reason, message: impl Into<String>) -> Self {
-        Self { holds: true, reason, message: message.into() }
+        Self {
+            holds: true,
+            reason,
+            message: message.into(),
+        }
     }
 
     /// A finding that the condition does not hold.
     pub fn no(reason: Reason, message: impl Into<String>) -> Self {
-        Self { holds: false, reason, message: message.into() }
+        Self {
+            holds: false,
+            reason,
+            message: message.into(),
+        }
     }
 }
 
 /// Sets condition `type_` in `conditions`. `lastTransitionTime` moves only when the status flips.
-pub fn set(
-    conditions: &mut Vec<Condition>,
-    type_: &str,
-    finding: &Finding,
-    generation: Option<i64>,
-    now: Timestamp,
-) {
+pub fn set(conditions: &mut Vec<Condition>, type_: &str, finding: &Finding, generation: Option<i64>, now: Timestamp) {
     let status = if finding.holds { "True" } else { "False" };
     let existing = conditions.iter().position(|condition| condition.type_ == type_);
     let last_transition_time = existing
@@ -153,16 +160,41 @@ mod tests {
     #[test]
     fn the_transition_time_moves_only_when_the_status_flips() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let (first, second, third) = (at("2026-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z"), at("2026-01-03T00:00:00Z"));
+        let (first, second, third) = (
+            at("2026-01-01T00:00:00Z"),
+            at("2026-01-02T00:00:00Z"),
+            at("2026-01-03T00:00:00Z"),
+        );
         let mut conditions = Vec::new();
 
-        set(&mut conditions, READY, &Finding::no(Reason::NotIssued, "a"), Some(1), first);
-        set(&mut conditions, READY, &Finding::no(Reason::Suspended, "b"), Some(2), second);
+        set(
+            &mut conditions,
+            READY,
+            &Finding::no(Reason::NotIssued, "a"),
+            Some(1),
+            first,
+        );
+        set(
+            &mut conditions,
+            READY,
+            &Finding::no(Reason::Suspended, "b"),
+            Some(2),
+            second,
+        );
         let unflipped = conditions.clone();
-        set(&mut conditions, READY, &Finding::yes(Reason::Issued, "c"), Some(2), third);
+        set(
+            &mut conditions,
+            READY,
+            &Finding::yes(Reason::Issued, "c"),
+            Some(2),
+            third,
+        );
 
         assert_eq!(unflipped[0].last_transition_time, Time(first));
-        assert_eq!((unflipped[0].reason.as_str(), unflipped[0].observed_generation), ("Suspended", Some(2)));
+        assert_eq!(
+            (unflipped[0].reason.as_str(), unflipped[0].observed_generation),
+            ("Suspended", Some(2))
+        );
         assert_eq!(conditions[0].last_transition_time, Time(third));
         assert_eq!(conditions.len(), 1);
     }

@@ -49,7 +49,10 @@ impl Duration {
 
     /// A duration of whole seconds.
     pub fn from_seconds(seconds: u32) -> Self {
-        Self { text: format!("{seconds}s"), seconds: u64::from(seconds) }
+        Self {
+            text: format!("{seconds}s"),
+            seconds: u64::from(seconds),
+        }
     }
 }
 
@@ -79,7 +82,10 @@ impl FromStr for Duration {
             seconds += number * unit;
             rest = &rest[digits + 1..];
         }
-        Ok(Self { text: text.to_owned(), seconds })
+        Ok(Self {
+            text: text.to_owned(),
+            seconds,
+        })
     }
 }
 
@@ -97,7 +103,9 @@ impl Serialize for Duration {
 
 impl<'de> Deserialize<'de> for Duration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        Cow::<'de, str>::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -126,7 +134,10 @@ impl JsonSchema for Duration {
 /// The schema of a [`Duration`] that may not be zero.
 pub(super) fn positive(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = Duration::json_schema(generator);
-    if let Some(rules) = schema.get_mut("x-kubernetes-validations").and_then(|rules| rules.as_array_mut()) {
+    if let Some(rules) = schema
+        .get_mut("x-kubernetes-validations")
+        .and_then(|rules| rules.as_array_mut())
+    {
         rules.push(serde_json::json!({
             "rule": "self.matches('[1-9]')",
             "message": "must not be zero; leave the field out instead"
@@ -150,9 +161,14 @@ mod tests {
 
     #[test]
     fn reads_what_the_schema_allows() {
-        for (text, seconds) in
-            [("30d", 2_592_000), ("12h", 43_200), ("90m", 5_400), ("1d12h", 129_600), ("0s", 0), ("5s5s", 10)]
-        {
+        for (text, seconds) in [
+            ("30d", 2_592_000),
+            ("12h", 43_200),
+            ("90m", 5_400),
+            ("1d12h", 129_600),
+            ("0s", 0),
+            ("5s5s", 10),
+        ] {
             let duration: Duration = text.parse().unwrap();
             assert_eq!((duration.seconds(), duration.to_string()), (seconds, text.to_owned()));
         }
@@ -160,7 +176,18 @@ mod tests {
 
     #[test]
     fn refuses_everything_else_with_what_to_write() {
-        for text in ["", "d", "30", "1w", "-1d", "1.5h", " 1d", "1d ", "1000000d", "1d1d1d1d1d1d1d1d1d1d1d"] {
+        for text in [
+            "",
+            "d",
+            "30",
+            "1w",
+            "-1d",
+            "1.5h",
+            " 1d",
+            "1d ",
+            "1000000d",
+            "1d1d1d1d1d1d1d1d1d1d1d",
+        ] {
             let error = text.parse::<Duration>().unwrap_err().to_string();
             assert!(error.contains("30d, 12h, 90m or 1d12h"), "{text}: {error}");
         }

@@ -27,7 +27,11 @@ pub const DEFAULT_PREFIX: &str = "tw";
     printcolumn(name = "Active", type_ = "integer", json_path = ".status.tokens.active"),
     printcolumn(name = "Expired", type_ = "integer", json_path = ".status.tokens.expired"),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspended"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -136,7 +140,10 @@ pub struct Role {
 /// What kind of subject is meant, as in RBAC.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SubjectKind {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     #[default]
     User,
     #[allow(missing_docs, reason = "as above")]
@@ -230,7 +237,10 @@ pub struct IpFilter {
 /// Whether an address rule lets in or keeps out.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FilterAction {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     Allow,
     #[allow(missing_docs, reason = "as above")]
     #[default]
@@ -318,7 +328,11 @@ impl OrganisationSpec {
                 manages_tokens,
                 description: None,
             };
-            vec![role("Owner", &["*"], true), role("Admin", &["*"], true), role("Member", &[], false)]
+            vec![
+                role("Owner", &["*"], true),
+                role("Admin", &["*"], true),
+                role("Member", &[], false),
+            ]
         })
     }
 
@@ -326,7 +340,10 @@ impl OrganisationSpec {
     pub fn allows_namespace(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         self.namespaces.as_ref().is_some_and(|allowed| {
             allowed.names.iter().any(|allowed| allowed == name)
-                || allowed.selector.as_ref().is_some_and(|selector| selects(selector, labels))
+                || allowed
+                    .selector
+                    .as_ref()
+                    .is_some_and(|selector| selects(selector, labels))
         })
     }
 }
@@ -342,7 +359,10 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+        pairs
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), value.to_owned()))
+            .collect()
     }
 
     fn spec(namespaces: serde_json::Value) -> OrganisationSpec {

@@ -42,6 +42,11 @@ pub struct ApiTokenStatus {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
     pub credentials: Vec<Credential>,
 
+    /// The id given to a credential last; ids are never given twice.
+    #[serde(default)]
+    #[schemars(with = "i64")]
+    pub last_credential: u64,
+
     /// When the current credential was issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued_at: Option<Time>,
@@ -105,7 +110,10 @@ pub struct Credential {
 /// Where a credential is in its life.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CredentialState {
-    #[allow(missing_docs, reason = "a documented variant would not come out as a plain enum in the schema")]
+    #[allow(
+        missing_docs,
+        reason = "a documented variant would not come out as a plain enum in the schema"
+    )]
     Pending,
     #[allow(missing_docs, reason = "as above")]
     Active,

@@ -1,0 +1,186 @@
+//! What a plan says to people: conditions, the summary fields of the status, notices.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::timing;
+use crate::api::{
+    ApiToken, ApiTokenStatus, CREATED_BY, Credential, CredentialState, ExpiryAction,
+    condition::{self, Finding, ISSUED, READY, Reason, STALLED},
+};
+
+/// Something a person would want to see: it becomes an Event on the ApiToken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Whether it is good or bad news.
+    pub severity: Severity,
+    /// One word, as Events have it.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+/// Whether a notice is good or bad news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// All as it should be.
+    Normal,
+    /// Somebody should look.
+    Warning,
+}
+
+impl Notice {
+    pub(super) fn normal(reason: &'static str, message: String) -> Self {
+        Self {
+            severity: Severity::Normal,
+            reason,
+            message,
+        }
+    }
+
+    pub(super) fn warning(reason: &'static str, message: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            reason,
+            message,
+        }
+    }
+}
+
+/// The credential in that state with the highest id.
+pub(super) fn in_state(status: &ApiTokenStatus, state: CredentialState) -> Option<&Credential> {
+    status
+        .credentials
+        .iter()
+        .filter(|credential| credential.state == state)
+        .max_by_key(|credential| credential.id)
+}
+
+/// What Ready says of a token that works. `shown`: it was delivered once and its Secret is gone.
+pub(super) fn working(token: &ApiToken, status: &ApiTokenStatus, shown: bool, now: Timestamp) -> Finding {
+    let Some(current) = in_state(status, CredentialState::Active) else {
+        return Finding::no(Reason::NotIssued, "The token is being issued.");
+    };
+    if let Some(not_before) = &token.spec.not_before
+        && not_before.0 > now
+    {
+        return Finding::no(
+            Reason::NotYetValid,
+            format!("The token is issued and works from {} on.", not_before.0),
+        );
+    }
+    let place = if shown {
+        "The token was shown once and its Secret is gone; it works".to_owned()
+    } else {
+        format!("The token is in Secret {:?}", token.secret_name())
+    };
+    let until = current
+        .expires_at
+        .as_ref()
+        .map_or("never expires".to_owned(), |at| format!("expires at {}", at.0));
+    if let Some(retiring) = in_state(status, CredentialState::Retiring) {
+        let end = match timing::stops_at(retiring) {
+            _ if current.restarting && retiring.retired_at.is_none() => {
+                "until the workloads of spec.rotation.restart have restarted".to_owned()
+            }
+            Some(end) => format!("until {end}"),
+            None => "beside it".to_owned(),
+        };
+        let message = format!("{place} and {until}. The credential before it still works {end}.");
+        return Finding::yes(Reason::Rotating, message);
+    }
+    if current.restarting {
+        let message = format!("{place} and {until}. The workloads of spec.rotation.restart are restarting.");
+        return Finding::yes(Reason::Rotating, message);
+    }
+    let next = status
+        .rotates_at
+        .as_ref()
+        .map_or(String::new(), |at| format!("; it is replaced at {}", at.0));
+    Finding::yes(Reason::Issued, format!("{place} and {until}{next}."))
+}
+
+/// What Ready says of a token whose time is over.
+pub(super) fn expired(token: &ApiToken, at: Timestamp) -> Finding {
+    let secret = match token.expiry_action() {
+        ExpiryAction::Retain => "Its Secret was kept.",
+        _ => "Its Secret was deleted.",
+    };
+    let message = format!(
+        "The token expired at {at}. {secret} For a new one, move spec.expiry into the future or change spec.rotation.trigger."
+    );
+    Finding::no(Reason::Expired, message)
+}
+
+/// Fills the fields that summarise the status for people and printer columns.
+pub(super) fn summarise(token: &ApiToken, status: &mut ApiTokenStatus) {
+    status.observed_generation = token.metadata.generation;
+    status.secret_name = Some(token.secret_name());
+    if status.created_by.is_none() {
+        status.created_by = token
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(CREATED_BY))
+            .cloned();
+    }
+    let projects = status
+        .grant
+        .as_ref()
+        .map_or(&token.spec.projects, |grant| &grant.projects);
+    status.scope = Some(
+        projects
+            .as_ref()
+            .map_or("organisation".to_owned(), |names| names.join(",")),
+    );
+    if let Some(current) = in_state(status, CredentialState::Active) {
+        let rotates_at = status
+            .grant
+            .as_ref()
+            .and_then(|grant| timing::rotates_at(token, grant, current));
+        let (issued_at, expires_at) = (current.issued_at.clone(), current.expires_at.clone());
+        status.issued_at = Some(issued_at);
+        status.expires_at = expires_at;
+        status.rotates_at = rotates_at.map(Time);
+    } else {
+        status.rotates_at = None;
+    }
+}
+
+/// Sets Ready, Issued and Stalled, and returns a notice when the token newly stopped being ready for that reason.
+pub(super) fn conclude(
+    token: &ApiToken,
+    status: &mut ApiTokenStatus,
+    ready: &Finding,
+    now: Timestamp,
+) -> Option<Notice> {
+    let known = condition::find(&status.conditions, READY).map(|ready| ready.reason.clone());
+    let generation = token.metadata.generation;
+    let issued = match in_state(status, CredentialState::Active) {
+        Some(current) => Finding::yes(
+            Reason::Issued,
+            format!("Credential {} was issued at {}.", current.id, current.issued_at.0),
+        ),
+        None if ready.holds => Finding::no(Reason::NotIssued, "No credential is issued."),
+        None => ready.clone(),
+    };
+    let stalled = Finding {
+        holds: !ready.holds && !ready.reason.passes_by_itself(),
+        reason: ready.reason,
+        message: if ready.holds {
+            String::new()
+        } else {
+            ready.message.clone()
+        },
+    };
+    condition::set(&mut status.conditions, READY, ready, generation, now);
+    condition::set(&mut status.conditions, ISSUED, &issued, generation, now);
+    condition::set(&mut status.conditions, STALLED, &stalled, generation, now);
+
+    let newly = known.as_deref() != Some(ready.reason.as_str());
+    let worth_saying = !ready.holds && !matches!(ready.reason, Reason::NotIssued | Reason::NotYetValid);
+    (newly && worth_saying).then(|| match ready.reason {
+        Reason::Expired | Reason::Suspended => Notice::normal(ready.reason.as_str(), ready.message.clone()),
+        _ => Notice::warning(ready.reason.as_str(), ready.message.clone()),
+    })
+}

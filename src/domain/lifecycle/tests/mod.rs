@@ -1,0 +1,8 @@
+//! Lives of tokens, played through against a Secret and a status that are plain values.
+
+mod expiry;
+mod faults;
+mod issue;
+mod refusal;
+mod rotation;
+mod world;

@@ -1,0 +1,206 @@
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::world::{World, Write::*, at, hours};
+use crate::{
+    api::{CredentialState::*, Workload, WorkloadKind},
+    domain::lifecycle::{Progress, WorkloadFact},
+};
+
+fn rotating() -> World {
+    World::new(json!({ "expiry": { "after": "90d", "action": "Rotate" } }))
+}
+
+#[test]
+fn a_credential_is_replaced_a_third_of_its_life_before_its_end() {
+    let mut world = rotating();
+    world.settle();
+    assert_eq!(
+        world.status().rotates_at.as_ref().unwrap().0,
+        at("2026-03-02T00:00:00Z")
+    );
+    world.writes.clear();
+    world.next();
+    assert_eq!(
+        (world.now, world.held(), world.ready()),
+        (at("2026-03-02T00:00:00Z"), Some(2), (true, "Rotating"))
+    );
+    assert_eq!(world.writes, [Status, ReplaceSecret, Status]);
+    // Due, so the old one works until its own expiry.
+    assert_eq!(
+        (world.accepted(), world.plan().next),
+        (vec![1, 2], Some(at("2026-04-01T00:00:00Z")))
+    );
+    world.next();
+    assert_eq!(
+        (world.accepted(), world.ready(), world.state(1)),
+        (vec![2], (true, "Issued"), Some(Retired))
+    );
+}
+
+#[test]
+fn ten_years_of_rotation_leave_one_credential_and_a_short_history() {
+    let mut world = rotating();
+    world.settle();
+    let end = world.now + hours(24 * 3650);
+    while world.plan().next.is_some_and(|next| next < end) {
+        world.next();
+        assert!(world.accepted().len() <= 2 && world.ready().0);
+        assert!(world.accepted().contains(&world.held().unwrap()));
+    }
+    assert_eq!(world.status().rotations, 60);
+    assert_eq!(world.writes.iter().filter(|write| **write == ReplaceSecret).count(), 60);
+    assert!(world.status().credentials.len() <= 5);
+}
+
+#[test]
+fn renew_before_and_overlap_are_obeyed() {
+    let mut world = World::new(
+        json!({ "expiry": { "after": "30d", "action": "Rotate" }, "rotation": { "renewBefore": "7d", "overlap": "12h" } }),
+    );
+    world.settle();
+    world.next();
+    assert_eq!(world.now, at("2026-01-24T00:00:00Z"));
+    world.next();
+    assert_eq!((world.now, world.accepted()), (at("2026-01-24T12:00:00Z"), vec![2]));
+}
+
+#[test]
+fn no_overlap_cuts_at_once() {
+    let mut world = World::new(json!({ "rotation": { "overlap": "0s" } }));
+    world.settle();
+    world.patch(json!({ "rotation": { "trigger": "now" } }));
+    world.settle();
+    assert_eq!(
+        (world.accepted(), world.state(1), world.ready()),
+        (vec![2], Some(Retired), (true, "Issued"))
+    );
+}
+
+#[test]
+fn a_changed_trigger_rotates_once_and_the_old_credential_works_an_hour() {
+    let mut world = World::new(json!({ "rotation": { "trigger": "a" } }));
+    world.settle();
+    assert_eq!(world.held(), Some(1));
+    world.patch(json!({ "rotation": { "trigger": "b" } }));
+    world.settle();
+    assert_eq!((world.held(), world.accepted()), (Some(2), vec![1, 2]));
+    world.next();
+    assert_eq!((world.now, world.accepted()), (at("2026-01-01T01:00:00Z"), vec![2]));
+    world.patch(json!({ "rotation": { "trigger": null } }));
+    world.settle();
+    assert_eq!(world.held(), Some(2));
+}
+
+#[test]
+fn an_overlap_never_outlives_the_old_credential() {
+    let mut world = World::new(json!({ "expiry": { "after": "1d" }, "rotation": { "overlap": "30d" } }));
+    world.settle();
+    world.pass(hours(23));
+    world.patch(json!({ "rotation": { "trigger": "x" } }));
+    world.settle();
+    world.pass(hours(1));
+    assert_eq!(world.accepted(), [2]);
+}
+
+#[test]
+fn at_most_one_replaced_credential_works() {
+    let mut world = World::new(json!({}));
+    world.settle();
+    for trigger in ["a", "b", "c"] {
+        world.patch(json!({ "rotation": { "trigger": trigger } }));
+        world.settle();
+        assert_eq!(world.accepted().len(), 2);
+    }
+    assert_eq!((world.accepted(), world.held()), (vec![3, 4], Some(4)));
+}
+
+#[test]
+fn a_rotation_that_was_missed_is_made_up_for() {
+    let mut world = rotating();
+    world.settle();
+    world.pass(hours(24 * 365));
+    assert_eq!(
+        (world.held(), world.accepted(), world.ready()),
+        (Some(2), vec![2], (true, "Issued"))
+    );
+}
+
+#[test]
+fn a_clock_that_leaps_neither_loses_nor_doubles_a_credential() {
+    for leap in [1, -1, 24 * 365, -24 * 365] {
+        let mut world = rotating();
+        world.settle();
+        world.pass(hours(leap));
+        world.pass(hours(-leap));
+        assert!(
+            world.ready().0 && world.accepted().contains(&world.held().unwrap()),
+            "{leap}"
+        );
+        let rotations = u32::from(leap > 24 * 60);
+        assert_eq!(world.status().rotations, rotations, "{leap}");
+    }
+}
+
+fn with_workload(progress: Progress) -> (World, Workload) {
+    let workload = Workload {
+        kind: WorkloadKind::Deployment,
+        name: "api".to_owned(),
+    };
+    let mut world = World::new(json!({ "rotation": { "restart": [{ "kind": "Deployment", "name": "api" }] } }));
+    world.workloads = vec![WorkloadFact {
+        workload: workload.clone(),
+        progress,
+    }];
+    (world, workload)
+}
+
+#[test]
+fn workloads_are_not_restarted_for_the_first_credential() {
+    let (mut world, _) = with_workload(Progress::Unstamped);
+    world.settle();
+    assert_eq!(world.writes, [Status, CreateSecret, Status]);
+}
+
+#[test]
+fn the_old_credential_works_until_the_workloads_have_restarted() {
+    let (mut world, _) = with_workload(Progress::Unstamped);
+    world.settle();
+    world.patch(json!({ "rotation": { "trigger": "x", "overlap": "0s" } }));
+    world.writes.clear();
+    let plan = world.settle();
+    assert_eq!(world.writes, [Status, ReplaceSecret, Status, Restart]);
+    assert_eq!(plan.next, Some(world.now + SignedDuration::from_secs(5)));
+    world.pass(hours(5));
+    assert_eq!((world.accepted(), world.ready()), (vec![1, 2], (true, "Rotating")));
+
+    world.workloads[0].progress = Progress::Done;
+    world.writes.clear();
+    world.settle();
+    assert_eq!(
+        (world.writes.as_slice(), world.accepted(), world.ready()),
+        ([Status].as_slice(), vec![2], (true, "Issued"))
+    );
+}
+
+#[test]
+fn a_workload_that_does_not_exist_holds_nothing_up() {
+    let (mut world, _) = with_workload(Progress::Missing);
+    world.settle();
+    world.patch(json!({ "rotation": { "trigger": "x" } }));
+    world.settle();
+    assert!(world.notices.contains(&"WorkloadNotFound"));
+    assert_eq!(world.plan().next, Some(world.now + hours(1)));
+}
+
+#[test]
+fn a_rollout_that_never_ends_does_not_stretch_the_old_credential_past_its_expiry() {
+    let (mut world, _) = with_workload(Progress::Unstamped);
+    world.patch(json!({ "expiry": { "after": "2d" } }));
+    world.settle();
+    world.pass(hours(24));
+    world.patch(json!({ "rotation": { "trigger": "x" } }));
+    world.settle();
+    world.pass(hours(24));
+    assert_eq!(world.accepted(), [2]);
+}

@@ -1,0 +1,92 @@
+//! When credentials begin, end and are replaced.
+
+use jiff::Timestamp;
+
+use crate::api::{ApiToken, Credential, CredentialState, Duration, ExpiryAction, Grant, SecretOptions};
+
+/// How long a credential works beside its successor when nobody said so and the rotation was not due.
+const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
+
+/// When a credential issued at `issued` under `grant` expires. None: never.
+pub(super) fn end(grant: &Grant, issued: Timestamp) -> Option<Timestamp> {
+    let expiry = grant.expiry.as_ref()?;
+    let start = expiry
+        .not_before
+        .as_ref()
+        .map_or(issued, |not_before| not_before.0.max(issued));
+    match (&expiry.after, &expiry.at) {
+        (Some(after), _) => Some(after.after(start)),
+        (None, at) => at.as_ref().map(|at| at.0),
+    }
+}
+
+/// When `credential` is due to be replaced. None: only when asked for.
+pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credential) -> Option<Timestamp> {
+    if token.expiry_action() != ExpiryAction::Rotate {
+        return None;
+    }
+    let after = grant.expiry.as_ref()?.after.as_ref()?;
+    let expires_at = credential.expires_at.as_ref()?.0;
+    let asked = token
+        .spec
+        .rotation
+        .as_ref()
+        .and_then(|rotation| rotation.renew_before.as_ref())
+        .map(Duration::seconds);
+    // A renewBefore that is no shorter than the lifetime would rotate for ever: it is refused, and not acted on either.
+    let before = asked
+        .filter(|&before| before < after.seconds())
+        .unwrap_or(after.seconds() / 3);
+    expires_at
+        .checked_sub(jiff::SignedDuration::from_secs(before.cast_signed()))
+        .ok()
+}
+
+/// When the credential that `current` replaced stops to work, counted from `from`; its own expiry bounds it besides.
+/// None: only its own expiry does.
+pub(super) fn overlap_ends(
+    token: &ApiToken,
+    grant: &Grant,
+    replaced: &Credential,
+    current: &Credential,
+    from: Timestamp,
+) -> Option<Timestamp> {
+    let overlap = token
+        .spec
+        .rotation
+        .as_ref()
+        .and_then(|rotation| rotation.overlap.clone());
+    let was_due = rotates_at(token, grant, replaced).is_some_and(|due| due <= current.issued_at.0);
+    match overlap {
+        Some(overlap) => Some(overlap.after(from)),
+        None if was_due => None,
+        None => Some(Duration::from_seconds(DEFAULT_OVERLAP_SECONDS).after(from)),
+    }
+}
+
+/// When a Secret that is shown once goes, claimed or not.
+pub(super) fn claim_ends(token: &ApiToken, current: &Credential) -> Timestamp {
+    token
+        .spec
+        .secret
+        .as_ref()
+        .and_then(|secret| secret.claim_window.clone())
+        .unwrap_or_else(|| Duration::from_seconds(SecretOptions::DEFAULT_CLAIM_WINDOW_SECONDS))
+        .after(current.issued_at.0)
+}
+
+/// When the record of an expired token is deleted.
+pub(super) fn cleanup_at(token: &ApiToken, expired: Timestamp) -> Option<Timestamp> {
+    let expiry = token.spec.expiry.as_ref()?;
+    Some(expiry.cleanup_after.as_ref()?.after(expired))
+}
+
+/// The moment a live credential stops to work, if one is known.
+pub(super) fn stops_at(credential: &Credential) -> Option<Timestamp> {
+    let expires = credential.expires_at.as_ref().map(|at| at.0);
+    let retires = match credential.state {
+        CredentialState::Retiring => credential.retired_at.as_ref().map(|at| at.0),
+        _ => None,
+    };
+    [expires, retires].into_iter().flatten().min()
+}

@@ -1,0 +1,8 @@
+//! Pure decisions: no Kubernetes client, no async runtime, no clock and no randomness of its own.
+//!
+//! Time and random bytes come in as arguments, so that a whole life can be played through in a test.
+
+pub mod admission;
+pub mod credential;
+pub mod lifecycle;
+pub mod secret;
