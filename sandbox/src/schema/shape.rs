@@ -14,6 +14,11 @@ pub(crate) fn prune(root: &Node, object: &mut Value) -> Vec<String> {
     removed
 }
 
+/// Removes the unknown fields of a part of a resource.
+pub(crate) fn prune_part(node: &Node, value: &mut Value) {
+    prune_value(value, Some(node), false, false, "", &mut Vec::new());
+}
+
 fn prune_value(
     value: &mut Value,
     node: Option<&Node>,

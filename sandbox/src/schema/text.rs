@@ -82,6 +82,15 @@ pub(crate) fn json(value: &Value) -> String {
     }
 }
 
+/// An object as JSON with its fields in a given order; fields that are not named are left out.
+pub(crate) fn ordered_json(object: &Value, names: &[&str]) -> String {
+    let fields: Vec<String> = names
+        .iter()
+        .filter_map(|name| Some(format!("{}:{}", json_string(name), json(object.get(name)?))))
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
 fn json_string(text: &str) -> String {
     Value::from(text)
         .to_string()
