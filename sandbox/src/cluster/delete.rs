@@ -1,0 +1,154 @@
+//! Deletion of objects.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::update::is_finished;
+use super::{Cluster, WriteOptions};
+use crate::catalog::Resource;
+use crate::status::{Answer, Refusal};
+use crate::store::{Key, Stored, items, text};
+
+/// What a deletion was asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DeleteOptions {
+    pub(crate) uid: Option<String>,
+    pub(crate) revision: Option<String>,
+    pub(crate) propagation: Option<Propagation>,
+}
+
+/// What becomes of an object's dependents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    Orphan,
+    Background,
+    Foreground,
+}
+
+/// The two finalizers that the garbage collector works off.
+pub(crate) const ORPHAN: &str = "orphan";
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
+
+impl DeleteOptions {
+    /// Reads a `DeleteOptions` body.
+    pub(crate) fn read(body: &Value) -> Answer<Self> {
+        let given = |value: &Value| value.as_str().map(str::to_owned);
+        let propagation = match (body["propagationPolicy"].as_str(), body["orphanDependents"].as_bool()) {
+            (None | Some(""), None) => None,
+            (None | Some(""), Some(true)) | (Some("Orphan"), _) => Some(Propagation::Orphan),
+            (None | Some(""), Some(false)) | (Some("Background"), _) => Some(Propagation::Background),
+            (Some("Foreground"), _) => Some(Propagation::Foreground),
+            (Some(other), _) => {
+                return Err(Refusal::new(
+                    http::StatusCode::UNPROCESSABLE_ENTITY,
+                    "Invalid",
+                    format!(
+                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{other}\": \
+                         supported values: \"Background\", \"Foreground\", \"Orphan\""
+                    ),
+                ));
+            }
+        };
+        Ok(Self {
+            uid: given(&body["preconditions"]["uid"]),
+            revision: given(&body["preconditions"]["resourceVersion"]),
+            propagation,
+        })
+    }
+}
+
+/// What came of a deletion.
+pub(crate) enum Deletion {
+    /// The object is gone; this was its last state.
+    Gone(Arc<Stored>),
+    /// Something holds it back: this is what it looks like now.
+    Waiting(Arc<Stored>),
+}
+
+/// Deletes an object, or marks it as being deleted when it has finalizers.
+pub(crate) fn delete(
+    cluster: &mut Cluster,
+    resource: &Resource,
+    key: &Key,
+    asked: &DeleteOptions,
+    options: &WriteOptions,
+) -> Answer<Deletion> {
+    let current = cluster
+        .find(&resource.table, key)
+        .ok_or_else(|| Refusal::not_found(resource, &key.name))?;
+    check_preconditions(resource, &current, asked)?;
+    let mut object = current.value();
+    let before = object.clone();
+    mark(cluster, &mut object, asked.propagation);
+    if is_finished(&object) {
+        if options.dry_run {
+            return Ok(Deletion::Gone(current));
+        }
+        // The last state of an object that goes at once carries no deletionTimestamp: it never had one.
+        return Ok(Deletion::Gone(cluster.erase(&resource.table, before)));
+    }
+    if object == before {
+        return Ok(Deletion::Waiting(current));
+    }
+    if options.dry_run {
+        return Ok(Deletion::Waiting(Arc::new(Stored::new(object, current.revision))));
+    }
+    Ok(Deletion::Waiting(cluster.put(&resource.table, object)))
+}
+
+fn check_preconditions(resource: &Resource, current: &Stored, asked: &DeleteOptions) -> Answer<()> {
+    if let Some(uid) = asked.uid.as_ref().filter(|uid| **uid != current.uid) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            current.uid
+        );
+        return Err(Refusal::conflict(resource, &current.key.name, &why));
+    }
+    let revision = current.revision.to_string();
+    if let Some(asked) = asked.revision.as_ref().filter(|asked| **asked != revision) {
+        let why = format!(
+            "Precondition failed: ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {revision}"
+        );
+        return Err(Refusal::conflict(resource, &current.key.name, &why));
+    }
+    Ok(())
+}
+
+/// Sets the deletion timestamp and the garbage collector's finalizers.
+fn mark(cluster: &Cluster, object: &mut Value, propagation: Option<Propagation>) {
+    let mut finalizers: Vec<Value> = items(&object["metadata"]["finalizers"]).to_vec();
+    let has = |finalizers: &[Value], name: &str| finalizers.iter().any(|it| text(it) == name);
+    let wanted = match propagation {
+        Some(Propagation::Orphan) => Some(ORPHAN),
+        Some(Propagation::Foreground) => Some(FOREGROUND),
+        Some(Propagation::Background) => None,
+        // Without a wish, finalizers that are there already decide.
+        None => [ORPHAN, FOREGROUND].into_iter().find(|name| has(&finalizers, name)),
+    };
+    finalizers.retain(|it| !matches!(text(it), ORPHAN | FOREGROUND) || Some(text(it)) == wanted);
+    if let Some(wanted) = wanted.filter(|wanted| !has(&finalizers, wanted)) {
+        finalizers.push(wanted.into());
+    }
+    if object["metadata"]["deletionTimestamp"].is_null() {
+        object["metadata"]["deletionTimestamp"] = cluster.now_text().into();
+        object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+        if let Some(generation) = object["metadata"]["generation"].as_i64() {
+            object["metadata"]["generation"] = (generation + 1).into();
+        }
+        if object["kind"] == "Namespace" && object["apiVersion"] == "v1" {
+            object["status"]["phase"] = "Terminating".into();
+        }
+        // Definitions wait for their objects, which the controller deletes.
+        if object["kind"] == "CustomResourceDefinition" {
+            finalizers.push("customresourcecleanup.apiextensions.k8s.io".into());
+        }
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        if finalizers.is_empty() {
+            metadata.remove("finalizers");
+        } else {
+            metadata.insert("finalizers".to_owned(), finalizers.into());
+        }
+    }
+}

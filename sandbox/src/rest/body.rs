@@ -1,0 +1,77 @@
+//! Request bodies.
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde_json::Value;
+
+use crate::catalog::{Resource, group_and_version};
+use crate::protobuf;
+use crate::status::{Answer, Refusal};
+use crate::store::text;
+
+/// The media type of a request's body, without its parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// Reads a body as what its media type says it is.
+pub(crate) fn read(headers: &HeaderMap, body: &Bytes) -> Answer<Value> {
+    let media_type = media_type(headers);
+    match media_type {
+        "" | "application/json" | "*/*" => parse_json(body),
+        "application/yaml" => {
+            serde_saphyr::from_slice(body).map_err(|error| Refusal::bad_request(format!("yaml parse error: {error}")))
+        }
+        "application/vnd.kubernetes.protobuf" => protobuf::decode(body).map_err(|error| match error {
+            protobuf::DecodeError::UnknownKind { .. } => Refusal::unsupported_media_type(error.to_string()),
+            other => Refusal::bad_request(other.to_string()),
+        }),
+        _ => Err(Refusal::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml, application/vnd.kubernetes.protobuf",
+        )),
+    }
+}
+
+pub(crate) fn parse_json(body: &Bytes) -> Answer<Value> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+}
+
+/// Reads the object that a create or update brings, and checks that it is of the right kind.
+pub(crate) fn read_object(resource: &Resource, headers: &HeaderMap, body: &Bytes) -> Answer<Value> {
+    let object = read(headers, body)?;
+    if !object.is_object() {
+        return Err(Refusal::bad_request(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type {}",
+            resource.kind
+        )));
+    }
+    let (kind, version) = (text(&object["kind"]), text(&object["apiVersion"]));
+    let expected = resource.api_version();
+    if resource.custom.is_some() && kind.is_empty() {
+        return Err(Refusal::bad_request(format!("Object 'Kind' is missing in '{object}'")));
+    }
+    if !version.is_empty() && version != expected {
+        return Err(Refusal::bad_request(format!(
+            "the API version in the data ({version}) does not match the expected API version ({expected})"
+        )));
+    }
+    if !kind.is_empty() && kind != resource.kind {
+        let (group, _) = group_and_version(&expected);
+        let found = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
+        return Err(Refusal::bad_request(format!(
+            "{found} in version \"{}\" cannot be handled as a {}: converting to {} is not possible",
+            resource.version, resource.kind, resource.kind
+        )));
+    }
+    Ok(object)
+}
