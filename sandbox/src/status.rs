@@ -120,6 +120,16 @@ impl Refusal {
         refusal
     }
 
+    /// What a query or DeleteOptions asks for makes no sense; `kind` is ListOptions and the like.
+    pub(crate) fn invalid_options(kind: &str, error: FieldError) -> Box<Self> {
+        Self::invalid("meta.k8s.io", kind, "", &[error])
+    }
+
+    /// A failure that the real server does not expect either: 500 without a reason.
+    pub(crate) fn unexpected(message: impl Into<String>) -> Box<Self> {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
+    }
+
     pub(crate) fn method_not_allowed() -> Box<Self> {
         let mut refusal = Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -150,8 +160,11 @@ impl Refusal {
     pub(crate) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
+            "message": self.message, "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.clone().into();
+        }
         if let Some(details) = &self.details {
             status["details"] = details.clone();
         }

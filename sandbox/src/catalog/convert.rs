@@ -53,13 +53,36 @@ impl Resource {
         object
     }
 
-    /// The object's JSON in this version, without parsing where it is stored just so.
+    /// The object's JSON in this version, without parsing it where only the apiVersion can differ.
     pub(crate) fn show_bytes(&self, stored: &Stored) -> Bytes {
-        if self.stored_api_version().is_none() {
-            stored.body.clone()
+        if self.group == "events.k8s.io" {
+            self.show(stored).to_string().into()
         } else {
-            Bytes::from(self.show(stored).to_string())
+            stored.bytes(&self.api_version())
         }
+    }
+
+    /// The object's JSON as an item of a list: those of builtin kinds do not say what they are.
+    pub(crate) fn item_bytes(&self, stored: &Stored) -> Bytes {
+        if self.custom.is_some() {
+            self.show_bytes(stored)
+        } else if self.group == "events.k8s.io" {
+            self.item(stored).to_string().into()
+        } else {
+            stored.body.clone()
+        }
+    }
+
+    /// The same, parsed.
+    pub(crate) fn item(&self, stored: &Stored) -> Value {
+        let mut object = self.show(stored);
+        if self.custom.is_none()
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        object
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn create(
         fields.remove("namespace");
     }
     if !text(&metadata["resourceVersion"]).is_empty() {
-        return Err(Refusal::bad_request(
+        return Err(Refusal::unexpected(
             "resourceVersion should not be set on objects to be created",
         ));
     }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::update::is_finished;
 use super::{Cluster, WriteOptions};
 use crate::catalog::Resource;
-use crate::status::{Answer, Refusal};
+use crate::schema::{ErrorKind, FieldError};
+use crate::status::{Answer, Refusal, details};
 use crate::store::{Key, Stored, items, text};
 
 /// What a deletion was asked for.
@@ -40,14 +41,14 @@ impl DeleteOptions {
             (None | Some(""), Some(false)) | (Some("Background"), _) => Some(Propagation::Background),
             (Some("Foreground"), _) => Some(Propagation::Foreground),
             (Some(other), _) => {
-                return Err(Refusal::new(
-                    http::StatusCode::UNPROCESSABLE_ENTITY,
-                    "Invalid",
-                    format!(
-                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{other}\": \
-                         supported values: \"Background\", \"Foreground\", \"Orphan\""
-                    ),
-                ));
+                let supported = ["Foreground", "Background", "Orphan", "nil"].map(|policy| format!("\"{policy}\""));
+                let error = FieldError {
+                    kind: ErrorKind::NotSupported,
+                    field: "propagationPolicy".to_owned(),
+                    value: Some(other.into()),
+                    detail: format!("supported values: {}", supported.join(", ")),
+                };
+                return Err(Refusal::invalid_options("DeleteOptions", error));
             }
         };
         Ok(Self {
@@ -98,19 +99,28 @@ pub(crate) fn delete(
 }
 
 fn check_preconditions(resource: &Resource, current: &Stored, asked: &DeleteOptions) -> Answer<()> {
-    if let Some(uid) = asked.uid.as_ref().filter(|uid| **uid != current.uid) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            current.uid
+    let failed = |why: String| {
+        let mut refusal = Refusal::conflict(resource, &current.key.name, "");
+        refusal.message = format!(
+            "Operation cannot be fulfilled on {} \"{}\": {why}",
+            resource.kind, current.key.name
         );
-        return Err(Refusal::conflict(resource, &current.key.name, &why));
+        refusal.details = Some(details("", &resource.kind, &current.key.name));
+        refusal
+    };
+    if let Some(uid) = asked.uid.as_ref().filter(|uid| **uid != current.uid) {
+        return Err(failed(format!(
+            "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
+             deleted and then recreated",
+            current.uid
+        )));
     }
     let revision = current.revision.to_string();
     if let Some(asked) = asked.revision.as_ref().filter(|asked| **asked != revision) {
-        let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {asked}, ResourceVersion in object meta: {revision}"
-        );
-        return Err(Refusal::conflict(resource, &current.key.name, &why));
+        return Err(failed(format!(
+            "the ResourceVersion in the precondition ({asked}) does not match the ResourceVersion in record \
+             ({revision}). The object might have been modified"
+        )));
     }
     Ok(())
 }
@@ -132,12 +142,13 @@ fn mark(cluster: &Cluster, object: &mut Value, propagation: Option<Propagation>)
     }
     if object["metadata"]["deletionTimestamp"].is_null() {
         object["metadata"]["deletionTimestamp"] = cluster.now_text().into();
-        object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
         if let Some(generation) = object["metadata"]["generation"].as_i64() {
             object["metadata"]["generation"] = (generation + 1).into();
         }
         if object["kind"] == "Namespace" && object["apiVersion"] == "v1" {
             object["status"]["phase"] = "Terminating".into();
+        } else {
+            object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
         }
         // Definitions wait for their objects, which the controller deletes.
         if object["kind"] == "CustomResourceDefinition" {

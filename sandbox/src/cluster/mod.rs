@@ -18,7 +18,7 @@ use serde_json::Value;
 pub(crate) use create::create;
 pub(crate) use delete::{DeleteOptions, Deletion, FOREGROUND, ORPHAN, Propagation, delete};
 pub(crate) use fresh::Fresh;
-pub(crate) use prepare::{Strictness, WriteOptions};
+pub(crate) use prepare::{Strictness, WriteOptions, json_type};
 pub(crate) use update::{Origin, Part, update};
 
 use crate::auth::RuleCache;

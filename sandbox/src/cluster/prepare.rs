@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 use super::Cluster;
 use crate::auth::{User, check_escalation};
 use crate::catalog::Resource;
-use crate::schema::{ErrorKind, FieldError, crd};
+use crate::schema::crd;
 use crate::status::{Answer, Refusal};
-use crate::store::{items, text};
+use crate::store::text;
 use crate::validate;
 
 /// What to do about unknown fields: `fieldValidation`.
@@ -111,7 +111,7 @@ pub(super) fn tidy_metadata(resource: &Resource, object: &mut Value) -> Answer<V
         let Some(entries) = map.as_object_mut() else {
             return Err(mismatch(&format!(
                 "cannot unmarshal {} into Go struct field ObjectMeta.metadata.{field} of type map[string]string",
-                go_type(map)
+                json_type(map)
             )));
         };
         for value in entries.values_mut() {
@@ -120,7 +120,7 @@ pub(super) fn tidy_metadata(resource: &Resource, object: &mut Value) -> Answer<V
             } else if !value.is_string() {
                 return Err(mismatch(&format!(
                     "cannot unmarshal {} into Go struct field ObjectMeta.metadata.{field} of type string",
-                    go_type(value)
+                    json_type(value)
                 )));
             }
         }
@@ -129,7 +129,7 @@ pub(super) fn tidy_metadata(resource: &Resource, object: &mut Value) -> Answer<V
         if let Some(value) = metadata.get(field).filter(|value| !value.is_string()) {
             return Err(mismatch(&format!(
                 "cannot unmarshal {} into Go struct field ObjectMeta.metadata.{field} of type string",
-                go_type(value)
+                json_type(value)
             )));
         }
     }
@@ -156,7 +156,8 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn go_type(value: &Value) -> &'static str {
+/// What Go calls the type of a JSON value.
+pub(crate) fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -187,7 +188,7 @@ pub(super) fn admit(
     old: Option<&Value>,
     options: &WriteOptions,
 ) -> Answer<()> {
-    let mut errors = match &resource.custom {
+    let errors = match &resource.custom {
         Some(custom) => {
             if let Some(schema) = &custom.schema {
                 schema.apply_defaults(object);
@@ -212,9 +213,6 @@ pub(super) fn admit(
             .err()
             .unwrap_or_default(),
     };
-    if let Some(old) = old {
-        errors.extend(late_finalizers(object, old));
-    }
     if errors.is_empty() {
         return match &options.author {
             Some(author) if resource.group == "rbac.authorization.k8s.io" => {
@@ -225,28 +223,6 @@ pub(super) fn admit(
     }
     let name = text(&object["metadata"]["name"]);
     Err(Refusal::invalid(&resource.group, &resource.kind, name, &errors))
-}
-
-/// An object that is being deleted takes no new finalizers.
-fn late_finalizers(object: &Value, old: &Value) -> Option<FieldError> {
-    if old["metadata"]["deletionTimestamp"].is_null() {
-        return None;
-    }
-    let before = items(&old["metadata"]["finalizers"]);
-    let new: Vec<String> = items(&object["metadata"]["finalizers"])
-        .iter()
-        .filter(|finalizer| !before.contains(finalizer))
-        .map(|finalizer| format!("\"{}\"", text(finalizer)))
-        .collect();
-    (!new.is_empty()).then(|| FieldError {
-        kind: ErrorKind::Forbidden,
-        field: "metadata.finalizers".to_owned(),
-        value: None,
-        detail: format!(
-            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
-            new.join(", ")
-        ),
-    })
 }
 
 /// Whether a kind counts the generations of its spec.

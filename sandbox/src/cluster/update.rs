@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::prepare::{admit, counts_generations, prune, tidy_metadata};
 use super::{Cluster, WriteOptions};
@@ -83,6 +83,12 @@ pub(super) fn is_finished(object: &Value) -> bool {
 fn check_identity(resource: &Resource, key: &Key, old: &Value, new: &Value, is_patch: bool) -> Answer<()> {
     let metadata = &new["metadata"];
     let name = text(&metadata["name"]);
+    if name.is_empty() && !is_patch {
+        return Err(Refusal::bad_request(format!(
+            "the name of the object ({} based on URL) was undeterminable: name must be provided",
+            key.name
+        )));
+    }
     if name != key.name {
         return Err(Refusal::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -96,8 +102,13 @@ fn check_identity(resource: &Resource, key: &Key, old: &Value, new: &Value, is_p
         ));
     }
     let (uid, old_uid) = (text(&metadata["uid"]), text(&old["metadata"]["uid"]));
-    if !uid.is_empty() && uid != old_uid {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {old_uid}");
+    // Validation says of a patch that the field is immutable.
+    if !is_patch && !uid.is_empty() && uid != old_uid {
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+             failed: UID in precondition: {uid}, UID in object meta: {old_uid}",
+            storage_key(resource, key)
+        );
         return Err(Refusal::conflict(resource, &key.name, &why));
     }
     let revision = text(&metadata["resourceVersion"]);
@@ -106,33 +117,30 @@ fn check_identity(resource: &Resource, key: &Key, old: &Value, new: &Value, is_p
             let error = FieldError {
                 kind: ErrorKind::Invalid,
                 field: "metadata.resourceVersion".to_owned(),
-                value: Some(json!("0x0")),
+                value: Some(0.into()),
                 detail: "must be specified for an update".to_owned(),
             };
-            return Err(unquoted(Refusal::invalid(
-                &resource.group,
-                &resource.kind,
-                &key.name,
-                &[error],
-            )));
+            return Err(Refusal::invalid(&resource.group, &resource.plural, &key.name, &[error]));
         }
+    } else if revision.parse::<u64>().is_err() {
+        return Err(Refusal::unexpected(format!(
+            "strconv.ParseUint: parsing \"{revision}\": invalid syntax"
+        )));
     } else if *revision != *text(&old["metadata"]["resourceVersion"]) {
         return Err(Refusal::modified(resource, &key.name));
     }
     Ok(())
 }
 
-/// The real server prints this one value as a number.
-fn unquoted(mut refusal: Box<Refusal>) -> Box<Refusal> {
-    refusal.message = refusal.message.replace("\"0x0\"", "0x0");
-    if let Some(cause) = refusal
-        .details
-        .as_mut()
-        .and_then(|details| details["causes"].get_mut(0))
-    {
-        cause["message"] = text(&cause["message"]).replace("\"0x0\"", "0x0").into();
-    }
-    refusal
+/// Where the real server keeps an object; one message tells.
+fn storage_key(resource: &Resource, key: &Key) -> String {
+    let parts = [
+        "/registry",
+        if resource.custom.is_some() { &resource.group } else { "" },
+        &resource.plural,
+    ];
+    let parts = parts.into_iter().chain([key.namespace.as_str(), key.name.as_str()]);
+    parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 /// Kinds that cannot be replaced blindly.
@@ -162,10 +170,11 @@ fn keep_system_fields(resource: &Resource, old: &Value, new: &mut Value) {
         }
         _ => {}
     };
-    for field in ["uid", "namespace", "creationTimestamp"] {
+    for field in ["uid", "namespace"] {
         keep(field, false);
     }
     for field in [
+        "creationTimestamp",
         "resourceVersion",
         "generation",
         "deletionTimestamp",

@@ -55,7 +55,9 @@ impl Wanted {
             Refusal::new(
                 StatusCode::NOT_ACCEPTABLE,
                 "NotAcceptable",
-                "only the following media types are accepted: application/json, application/yaml",
+                "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                 application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+                 application/vnd.kubernetes.protobuf;stream=watch",
             )
         })
     }

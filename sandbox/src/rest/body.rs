@@ -44,7 +44,16 @@ pub(crate) fn parse_json(body: &Bytes) -> Answer<Value> {
 
 /// Reads the object that a create or update brings, and checks that it is of the right kind.
 pub(crate) fn read_object(resource: &Resource, headers: &HeaderMap, body: &Bytes) -> Answer<Value> {
-    let object = read(headers, body)?;
+    let object = read(headers, body).map_err(|mut refusal| {
+        if refusal.message.starts_with("couldn't get version/kind") {
+            let (kind, text) = (&resource.kind, String::from_utf8_lossy(body));
+            refusal.message = format!(
+                "the object provided is unrecognized (must be of type {kind}): {} ({text})",
+                refusal.message
+            );
+        }
+        refusal
+    })?;
     if !object.is_object() {
         return Err(Refusal::bad_request(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal into Go value of type {}",
@@ -56,21 +65,31 @@ pub(crate) fn read_object(resource: &Resource, headers: &HeaderMap, body: &Bytes
     if resource.custom.is_some() && kind.is_empty() {
         return Err(Refusal::bad_request(format!("Object 'Kind' is missing in '{object}'")));
     }
+    let mismatch = |why: String| {
+        let (_, version) = group_and_version(if version.is_empty() { &expected } else { version });
+        let found = if kind.is_empty() { &resource.kind } else { kind };
+        Refusal::bad_request(format!(
+            "{found} in version \"{version}\" cannot be handled as a {}: {why}",
+            resource.kind
+        ))
+    };
     if !version.is_empty() && version != expected {
-        return Err(Refusal::bad_request(format!(
-            "the API version in the data ({version}) does not match the expected API version ({expected})"
-        )));
+        return Err(mismatch(if resource.custom.is_some() {
+            format!("the API version in the data ({version}) does not match the expected API version ({expected})")
+        } else {
+            format!(
+                "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+            )
+        }));
     }
     if !kind.is_empty() && kind != resource.kind {
-        let (group, _) = group_and_version(&expected);
-        let found = if group.is_empty() {
-            kind.to_owned()
-        } else {
-            format!("{kind}.{group}")
+        let internal = match resource.group.split('.').next() {
+            None | Some("") => "core",
+            Some(group) => group,
         };
-        return Err(Refusal::bad_request(format!(
-            "{found} in version \"{}\" cannot be handled as a {}: converting to {} is not possible",
-            resource.version, resource.kind, resource.kind
+        let (version, wanted) = (&resource.version, &resource.kind);
+        return Err(mismatch(format!(
+            "converting ({version}.{kind}) to ({internal}.{wanted}): unknown conversion"
         )));
     }
     Ok(object)

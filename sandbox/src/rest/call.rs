@@ -42,7 +42,7 @@ impl Query {
             Some(text) => text
                 .parse()
                 .map(Some)
-                .map_err(|_| Refusal::bad_request(format!("invalid {name}: {text:?}"))),
+                .map_err(|_| Refusal::bad_request(format!("strconv.ParseInt: parsing \"{text}\": invalid syntax"))),
         }
     }
 }

@@ -288,6 +288,9 @@ fn dispatch(shared: &Arc<Shared>, user: &User, incoming: &Incoming, as_of: Optio
         return paths::answer(&cluster, call, path, wanted);
     }
     let catalog = cluster.catalog();
+    if !catalog.serves(&attempt.group, &attempt.version) {
+        return paths::not_found();
+    }
     let resource = catalog
         .find(&attempt.group, &attempt.version, &attempt.resource)
         .cloned()

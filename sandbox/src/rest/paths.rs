@@ -12,7 +12,7 @@ use crate::openapi;
 use crate::status::{Answer, Refusal};
 
 /// The Kubernetes version whose behaviour is followed.
-const MINOR: &str = "34";
+const MINOR: &str = "36";
 
 pub(super) fn answer(cluster: &Cluster, call: &Call, path: &str, wanted: Wanted) -> Answer<Reply> {
     if call.method != http::Method::GET && call.method != http::Method::HEAD {
@@ -43,8 +43,16 @@ pub(super) fn answer(cluster: &Cluster, call: &Call, path: &str, wanted: Wanted)
         ["openapi", "v3", "apis", group, version] => openapi_document(&catalog, group, version),
         _ => None,
     };
-    let document = document.ok_or_else(Refusal::no_such_path)?;
+    let Some(document) = document else {
+        return not_found();
+    };
     Ok(answer::value(StatusCode::OK, &document, wanted.yaml))
+}
+
+/// What nothing is known about at all is not even answered by a Status.
+pub(super) fn not_found() -> Answer<Reply> {
+    let body = Body::whole("404 page not found\n".into());
+    Ok(answer::typed(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", body))
 }
 
 fn discovery(document: &Value, aggregated: bool) -> Reply {
@@ -61,7 +69,7 @@ fn version() -> Value {
         "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+sandbox"), "gitCommit": "",
         "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
-        "emulationMajor": "1", "emulationMinor": MINOR, "minCompatibilityMajor": "1", "minCompatibilityMinor": "33",
+        "emulationMajor": "1", "emulationMinor": MINOR, "minCompatibilityMajor": "1", "minCompatibilityMinor": "35",
     })
 }
 

@@ -11,6 +11,7 @@ use super::answer::{self, Reply};
 use super::call::Call;
 use crate::catalog::Resource;
 use crate::cluster::Cluster;
+use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal};
 use crate::store::{Key, Selector, Stored, text};
 use crate::table::{self, IncludeObject};
@@ -119,7 +120,15 @@ pub(crate) fn list(
     if wanted == Wanted::JSON {
         return Ok(answer::json(StatusCode::OK, plain(resource, &page, &metadata)));
     }
-    let objects: Vec<Value> = page.objects.iter().map(|object| resource.show(object)).collect();
+    let whole = wanted.shape == Shape::Table;
+    let show = |object: &Arc<Stored>| {
+        if whole {
+            resource.show(object)
+        } else {
+            resource.item(object)
+        }
+    };
+    let objects: Vec<Value> = page.objects.iter().map(show).collect();
     let shaped = match wanted.shape {
         Shape::Full | Shape::Discovery => json!({
             "kind": resource.list_kind, "apiVersion": resource.api_version(), "metadata": metadata, "items": objects,
@@ -146,7 +155,7 @@ fn plain(resource: &Resource, page: &Page, metadata: &Value) -> Bytes {
         if at > 0 {
             bytes.put_u8(b',');
         }
-        bytes.put_slice(&resource.show_bytes(object));
+        bytes.put_slice(&resource.item_bytes(object));
     }
     bytes.put_slice(b"]}\n");
     bytes.freeze()
@@ -208,20 +217,23 @@ fn too_old(call: &Call, asked: u64, oldest: u64) -> Box<Refusal> {
 fn moment(cluster: &Cluster, call: &Call) -> Answer<(Option<u64>, Option<Key>)> {
     let token = call.query.text("continue");
     if !token.is_empty() {
-        let (revision, key) =
-            read_token(token).ok_or_else(|| Refusal::bad_request(format!("continue key is not valid: {token}")))?;
+        let (revision, key) = read_token(token).ok_or_else(|| {
+            Refusal::bad_request(format!("invalid continue token: continue key is not valid: {token}"))
+        })?;
         return Ok((Some(revision), Some(key)));
     }
     let matching = call.query.text("resourceVersionMatch");
     let revision = revision_of(call)?;
     if !matching.is_empty() && call.query.text("resourceVersion").is_empty() {
-        return Err(invalid_options(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
+        return Err(forbidden_option(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
         ));
     }
     match (matching, revision) {
-        ("Exact", None) => Err(invalid_options(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ("Exact", None) => Err(forbidden_option(
+            "resourceVersionMatch",
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
         )),
         ("Exact", Some(revision)) => not_in_future(cluster, revision).map(|()| (Some(revision), None)),
         ("" | "NotOlderThan", None) => Ok((None, None)),
@@ -231,18 +243,35 @@ fn moment(cluster: &Cluster, call: &Call) -> Answer<(Option<u64>, Option<Key>)> 
             let exact = matching.is_empty() && call.query.number("limit")?.is_some_and(|limit| limit > 0);
             Ok((exact.then_some(revision), None))
         }
-        (other, _) => Err(invalid_options(&format!(
-            "resourceVersionMatch: Unsupported value: \"{other}\": supported values: \"Exact\", \"NotOlderThan\""
-        ))),
+        (other, _) => {
+            let supported = ["Exact", "NotOlderThan", ""];
+            Err(Refusal::invalid_options(
+                "ListOptions",
+                unsupported("resourceVersionMatch", other.into(), &supported),
+            ))
+        }
     }
 }
 
-pub(crate) fn invalid_options(why: &str) -> Box<Refusal> {
-    Refusal::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        format!("ListOptions.meta.k8s.io \"\" is invalid: {why}"),
-    )
+pub(crate) fn forbidden_option(field: &str, why: &str) -> Box<Refusal> {
+    let error = FieldError {
+        kind: ErrorKind::Forbidden,
+        field: field.to_owned(),
+        value: None,
+        detail: why.to_owned(),
+    };
+    Refusal::invalid_options("ListOptions", error)
+}
+
+/// A value outside of those that an option may have.
+pub(crate) fn unsupported(field: &str, value: Value, supported: &[&str]) -> FieldError {
+    let supported: Vec<String> = supported.iter().map(|it| format!("\"{it}\"")).collect();
+    FieldError {
+        kind: ErrorKind::NotSupported,
+        field: field.to_owned(),
+        value: Some(value),
+        detail: format!("supported values: {}", supported.join(", ")),
+    }
 }
 
 /// The `resourceVersion` of a list or watch; 0 and nothing are none.
@@ -252,8 +281,9 @@ pub(crate) fn revision_of(call: &Call) -> Answer<Option<u64>> {
         _ if asked.is_empty() => Ok(None),
         Ok(0) => Ok(None),
         Ok(revision) => Ok(Some(revision)),
-        Err(_) => Err(invalid_options(&format!(
-            "resourceVersion: Invalid value: \"{asked}\": strconv.ParseUint: parsing \"{asked}\": invalid syntax"
+        Err(_) => Err(Refusal::bad_request(format!(
+            "invalid resource version: resourceVersion: Invalid value: \"{asked}\": strconv.ParseUint: parsing \
+             \"{asked}\": invalid syntax"
         ))),
     }
 }
@@ -266,7 +296,7 @@ fn not_in_future(cluster: &Cluster, asked: u64) -> Answer<()> {
     let mut refusal = Refusal::new(
         StatusCode::GATEWAY_TIMEOUT,
         "Timeout",
-        format!("Too large resource version: {asked}, current: {current}"),
+        format!("Timeout: Too large resource version: {asked}, current: {current}"),
     );
     refusal.details = Some(json!({"causes": [{
         "reason": "ResourceVersionTooLarge", "message": "Too large resource version",

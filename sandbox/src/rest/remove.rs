@@ -92,7 +92,7 @@ pub(super) fn collection(cluster: &mut Cluster, resource: &Resource, incoming: &
     for key in keys {
         let (Deletion::Gone(object) | Deletion::Waiting(object)) =
             cluster::delete(cluster, resource, &key, &asked, &write)?;
-        objects.push(resource.show(&object));
+        objects.push(resource.item(&object));
     }
     let list = json!({
         "kind": resource.list_kind, "apiVersion": resource.api_version(),

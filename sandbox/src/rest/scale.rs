@@ -37,7 +37,7 @@ pub(super) fn answer(
     } else {
         read_scale(&incoming.headers, incoming)?
     };
-    let replicas = replicas(resource, &key.name, &new)?;
+    let replicas = replicas(&key.name, &new)?;
     let revision = text(&new["metadata"]["resourceVersion"]).to_owned();
     if !revision.is_empty() && revision != current.revision.to_string() {
         return Err(Refusal::modified(resource, &key.name));
@@ -71,7 +71,7 @@ fn read_scale(headers: &HeaderMap, incoming: &Incoming) -> Answer<Value> {
     Ok(scale)
 }
 
-fn replicas(resource: &Resource, name: &str, scale: &Value) -> Answer<i64> {
+fn replicas(name: &str, scale: &Value) -> Answer<i64> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();
     if replicas >= 0 {
         return Ok(replicas);
@@ -82,12 +82,7 @@ fn replicas(resource: &Resource, name: &str, scale: &Value) -> Answer<i64> {
         value: Some(replicas.into()),
         detail: "must be greater than or equal to 0".to_owned(),
     };
-    let group = if resource.custom.is_some() {
-        "autoscaling"
-    } else {
-        &resource.group
-    };
-    Err(Refusal::invalid(group, "Scale", name, &[error]))
+    Err(Refusal::invalid("autoscaling", "Scale", name, &[error]))
 }
 
 fn scale_of(paths: &Scale, object: &Value) -> Value {

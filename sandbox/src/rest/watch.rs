@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use super::accept::{Shape, Wanted};
 use super::answer::{self, Body, Reply};
 use super::call::Call;
-use super::read::{include, invalid_options, partial_metadata, revision_of, selector};
+use super::read::{forbidden_option, include, partial_metadata, revision_of, selector};
 use crate::catalog::Resource;
 use crate::cluster::Cluster;
 use crate::sandbox::Shared;
@@ -132,12 +132,14 @@ pub(crate) fn watch(
 fn initial_events(call: &Call, asked: Option<u64>) -> Answer<Option<bool>> {
     let matching = call.query.text("resourceVersionMatch");
     match call.query.find("sendInitialEvents") {
-        None | Some("") if !matching.is_empty() => Err(invalid_options(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        None | Some("") if !matching.is_empty() => Err(forbidden_option(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         )),
         None | Some("") => Ok(asked.is_none().then_some(false)),
-        Some(_) if matching != "NotOlderThan" => Err(invalid_options(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        Some(_) if matching != "NotOlderThan" => Err(forbidden_option(
+            "resourceVersionMatch",
+            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         )),
         Some("true" | "1" | "True") => Ok(Some(true)),
         Some(_) => Ok(None),

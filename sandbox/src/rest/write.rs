@@ -3,27 +3,34 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::accept::Wanted;
 use super::answer::{Reply, warn};
+use super::read::unsupported;
 use super::{Incoming, body, read};
 use crate::auth::User;
 use crate::catalog::{Resource, creates_on_update};
-use crate::cluster::{self, Cluster, Origin, Part, Strictness, WriteOptions};
+use crate::cluster::{self, Cluster, Origin, Part, Strictness, WriteOptions, json_type};
 use crate::patch;
 use crate::status::{Answer, Refusal};
 
 /// Reads what all writes have in common.
 pub(super) fn options(user: &User, incoming: &Incoming) -> Answer<WriteOptions> {
     let query = &incoming.call.query;
+    let kind = match incoming.call.attempt.verb.as_str() {
+        "create" => "CreateOptions",
+        "update" => "UpdateOptions",
+        _ => "PatchOptions",
+    };
     let dry_run = match query.text("dryRun") {
         "" => false,
         "All" => true,
         other => {
-            return Err(Refusal::bad_request(format!(
-                "dryRun: Unsupported value: [\"{other}\"]: supported values: \"All\""
-            )));
+            return Err(Refusal::invalid_options(
+                kind,
+                unsupported("dryRun", json!([other]), &["All"]),
+            ));
         }
     };
     let strictness = match query.text("fieldValidation") {
@@ -31,9 +38,8 @@ pub(super) fn options(user: &User, incoming: &Incoming) -> Answer<WriteOptions> 
         "Ignore" => Strictness::Ignore,
         "Strict" => Strictness::Strict,
         other => {
-            return Err(Refusal::bad_request(format!(
-                "fieldValidation: Unsupported value: \"{other}\": supported values: \"Ignore\", \"Warn\", \"Strict\""
-            )));
+            let error = unsupported("fieldValidation", other.into(), &["", "Ignore", "Strict", "Warn"]);
+            return Err(Refusal::invalid_options(kind, error));
         }
     };
     Ok(WriteOptions {
@@ -63,9 +69,7 @@ pub(super) fn create(
         ""
     };
     if resource.namespaced && namespace.is_empty() {
-        return Err(Refusal::bad_request(
-            "an empty namespace may not be set during creation",
-        ));
+        return Err(Refusal::method_not_allowed());
     }
     let created = cluster::create(cluster, resource, namespace, object, &mut options)?;
     let mut reply = read::one(cluster, resource, call, wanted, StatusCode::CREATED, &created)?;
@@ -84,6 +88,9 @@ pub(super) fn change(
     let call = &incoming.call;
     let mut options = options(user, incoming)?;
     let key = read::key(resource, call);
+    if key.name.is_empty() || resource.namespaced && key.namespace.is_empty() {
+        return Err(Refusal::method_not_allowed());
+    }
     let part = match call.attempt.subresource.as_str() {
         "status" => Part::Status,
         "finalize" => Part::Finalize,
@@ -121,35 +128,32 @@ impl Patch {
         let builtin = resource.custom.is_none();
         let parse = || body::parse_json(&incoming.body);
         match body::media_type(&incoming.headers) {
-            "application/json-patch+json" => Ok(Self::Json(parse()?)),
+            "application/json-patch+json" => match parse()? {
+                patch @ Value::Array(_) => Ok(Self::Json(patch)),
+                other => Err(Self::wrong_type(&other, "[]handlers.jsonPatchOp")),
+            },
             "application/merge-patch+json" => Self::object(parse()?).map(Self::Merge),
             "application/strategic-merge-patch+json" if builtin => Self::object(parse()?).map(Self::Strategic),
             "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(Refusal::unsupported_media_type(
                 "this sandbox does not do server-side apply: use client-side apply (kubectl apply without \
                  --server-side), an update, or a merge patch",
             )),
-            _ => {
-                let strategic = if builtin {
-                    ", application/strategic-merge-patch+json"
-                } else {
-                    ""
-                };
-                Err(Refusal::unsupported_media_type(format!(
-                    "the body of the request was in an unknown format - accepted media types include: \
-                     application/json-patch+json, application/merge-patch+json{strategic}"
-                )))
-            }
+            _ => Err(Refusal::unsupported_media_type("415: Unsupported Media Type")),
         }
     }
 
     fn object(patch: Value) -> Answer<Value> {
-        if patch.is_object() {
-            Ok(patch)
-        } else {
-            Err(Refusal::bad_request(
-                "error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}",
-            ))
+        match patch {
+            Value::Object(_) => Ok(patch),
+            other => Err(Self::wrong_type(&other, "map[string]interface {}")),
         }
+    }
+
+    fn wrong_type(found: &Value, wanted: &str) -> Box<Refusal> {
+        let found = json_type(found);
+        Refusal::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {found} into Go value of type {wanted}"
+        ))
     }
 
     pub(super) fn applied(&self, current: &Value) -> Answer<Value> {

@@ -10,7 +10,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
 
 pub(crate) use selector::Selector;
@@ -53,6 +53,9 @@ pub(crate) struct Stored {
     pub(crate) owners: Vec<String>,
     /// Whether it carries a deletionTimestamp.
     pub(crate) deleting: bool,
+    api_version: Box<str>,
+    kind: Box<str>,
+    /// The object's JSON without apiVersion and kind: lists of builtin kinds leave them out of their items.
     pub(crate) body: Bytes,
 }
 
@@ -62,8 +65,15 @@ impl Stored {
         if revision > 0 {
             object["metadata"]["resourceVersion"] = revision.to_string().into();
         }
+        let mut take = |field: &str| -> Box<str> {
+            let taken = object.as_object_mut().and_then(|fields| fields.remove(field));
+            taken.as_ref().map_or("", text).into()
+        };
+        let (api_version, kind) = (take("apiVersion"), take("kind"));
         let metadata = &object["metadata"];
         Self {
+            api_version,
+            kind,
             key: Key::of(&object),
             uid: text(&metadata["uid"]).to_owned(),
             revision,
@@ -79,7 +89,21 @@ impl Stored {
 
     /// The object, parsed anew: callers may change it freely.
     pub(crate) fn value(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+        let mut object: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        object["apiVersion"] = (*self.api_version).into();
+        object["kind"] = (*self.kind).into();
+        object
+    }
+
+    /// The object's JSON under the given apiVersion.
+    pub(crate) fn bytes(&self, api_version: &str) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(self.body.len() + api_version.len() + self.kind.len() + 32);
+        for part in ["{\"apiVersion\":\"", api_version, "\",\"kind\":\"", &self.kind, "\","] {
+            bytes.put_slice(part.as_bytes());
+        }
+        // The rest is an object with at least its metadata: only its opening brace is left out.
+        bytes.put_slice(&self.body[1..]);
+        bytes.freeze()
     }
 }
 

@@ -126,7 +126,10 @@ fn parse_requirement(text: &str) -> Result<Requirement, String> {
         let key = key.trim();
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
         if key.is_empty() || !key.chars().all(legal) {
-            return Err(format!("found '{text}', expected: identifier"));
+            return Err(match text.split_whitespace().nth(1) {
+                Some(word) => format!("found '{word}', expected: in, notin, =, ==, !=, gt, lt"),
+                None => format!("found '{text}', expected: identifier"),
+            });
         }
         Ok(Requirement {
             key: key.to_owned(),
@@ -178,7 +181,13 @@ fn parse_fields(resource: &Resource, text: &str) -> Answer<Vec<FieldRequirement>
             )));
         };
         if !resource.selects_by(path) {
-            return Err(Refusal::bad_request(format!("field label not supported: {path}")));
+            return Err(Refusal::bad_request(
+                if resource.custom.is_none() && resource.selectable.is_empty() {
+                    format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                } else {
+                    format!("field label not supported: {path}")
+                },
+            ));
         }
         fields.push(FieldRequirement {
             path: path.to_owned(),
