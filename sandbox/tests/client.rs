@@ -142,7 +142,7 @@ async fn pages_of_a_list_show_one_moment() {
     assert_eq!(names(&one), ["m4"]);
     assert_eq!(
         refused(maps.list(&ListParams::default().fields("data.key=x")).await).2,
-        "field label not supported: data.key"
+        "\"data.key\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
     );
 }
 

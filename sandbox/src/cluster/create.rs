@@ -46,8 +46,8 @@ pub(crate) fn create(
         check_namespace(cluster, resource, namespace, text(&object["metadata"]["name"]))?;
     }
     fill_system_fields(cluster, resource, &mut object);
-    resource.to_stored(&mut object);
     admit(cluster, resource, &mut object, None, options)?;
+    resource.to_stored(&mut object);
     let key = Key::of(&object);
     if cluster.find(&resource.table, &key).is_some() {
         return Err(Refusal::already_exists(resource, &key.name));

@@ -51,9 +51,6 @@ pub(crate) fn update(
     problems.extend(prune(resource, &mut new));
     options.strict(resource, problems, is_patch)?;
     let mut new = restrict(resource, part, &old, new);
-    let mut old = old;
-    resource.to_stored(&mut old);
-    resource.to_stored(&mut new);
     admit(cluster, resource, &mut new, Some(&old), options)?;
     if counts_generations(resource) && spec_differs(resource, &old, &new) {
         new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or_default() + 1).into();
@@ -61,6 +58,7 @@ pub(crate) fn update(
     if new == old && !is_finished(&new) {
         return Ok(current);
     }
+    resource.to_stored(&mut new);
     if options.dry_run {
         return Ok(Arc::new(Stored::new(new, current.revision)));
     }

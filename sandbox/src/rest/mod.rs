@@ -71,11 +71,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, user: Option<User>, incoming: Inc
         match &hit.fault {
             Fault::Fail(failure) => {
                 let reply = answer::refusal(&injected(&incoming.call.attempt, failure));
-                record(&shared, &incoming, &name, reply.status().as_u16());
+                record(&shared, &incoming, &name, reply.status(), false);
                 return Ok(reply);
             }
             Fault::DropRequest => {
-                record(&shared, &incoming, &name, 0);
+                record(&shared, &incoming, &name, StatusCode::SERVICE_UNAVAILABLE, true);
                 return Err(broken());
             }
             Fault::HangBefore => hit.removal().await,
@@ -88,12 +88,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, user: Option<User>, incoming: Inc
         Err(refusal) => answer::refusal(&refusal),
     };
     let lost = after.as_ref().is_some_and(|hit| hit.fault == Fault::DropAnswer);
-    record(
-        &shared,
-        &incoming,
-        &name,
-        if lost { 0 } else { reply.status().as_u16() },
-    );
+    record(&shared, &incoming, &name, reply.status(), lost);
     if let Some(hit) = after {
         match hit.fault {
             Fault::Delay(time) => tokio::time::sleep(time).await,
@@ -116,7 +111,8 @@ fn injected(attempt: &Attempt, failure: &Failure) -> Refusal {
     refusal
 }
 
-fn record(shared: &Shared, incoming: &Incoming, user: &str, code: u16) {
+/// Logs a request; `lost` is one whose client gets no answer.
+fn record(shared: &Shared, incoming: &Incoming, user: &str, code: StatusCode, lost: bool) {
     let attempt = &incoming.call.attempt;
     let agent = incoming
         .headers
@@ -141,9 +137,8 @@ fn record(shared: &Shared, incoming: &Incoming, user: &str, code: u16) {
         query: incoming.query.clone(),
         user: user.to_owned(),
         user_agent: agent.to_owned(),
-        code,
-        // A lost answer (0) is one to a write that was committed, unless the request itself was dropped.
-        write: writes && !review && !dry_run && (200..300).contains(&code),
+        code: if lost { 0 } else { code.as_u16() },
+        write: writes && !review && !dry_run && code.is_success(),
     });
 }
 
