@@ -7,7 +7,7 @@ use kube_cel::cel::Program;
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr};
 
 use super::node::{Additional, Node, Type};
-use super::value::escape;
+use super::value::{escape, is_readable_as_is};
 
 /// What is known of a value in a rule.
 #[derive(Clone, Copy)]
@@ -116,7 +116,7 @@ impl Checker<'_> {
                 if let Some((_, child)) = node
                     .properties
                     .iter()
-                    .find(|(name, _)| escape(name).as_deref() == Some(field))
+                    .find(|(name, _)| escape(name).as_deref() == Some(field) || (*name == field && is_readable_as_is(name)))
                 {
                     return Ok(Known::Node(child, child.embedded));
                 }

@@ -64,6 +64,12 @@ pub(crate) fn escape(name: &str) -> Option<String> {
     Some(out)
 }
 
+/// Whether a rule can select a field by its own name although that is a reserved word: all but those that mean something
+/// in the language itself.
+pub(crate) fn is_readable_as_is(name: &str) -> bool {
+    RESERVED.contains(&name) && !matches!(name, "true" | "false" | "null" | "in")
+}
+
 /// A value of an object as rules see it. Of a struct they see the fields that its schema declares, of a resource also
 /// the type and the names.
 pub(crate) fn to_cel(node: &Node, value: &Value, is_resource: bool) -> Cel {
@@ -88,8 +94,12 @@ pub(crate) fn to_cel(node: &Node, value: &Value, is_resource: bool) -> Cel {
                 if let Some(property) = node.properties.get(name)
                     && !(is_resource && name == "metadata")
                 {
+                    let value = to_cel(property, value, property.embedded);
+                    if is_readable_as_is(name) {
+                        seen.insert(key(name), value.clone());
+                    }
                     if let Some(name) = escape(name) {
-                        seen.insert(key(&name), to_cel(property, value, property.embedded));
+                        seen.insert(key(&name), value);
                     }
                 } else if is_resource && matches!(name.as_str(), "apiVersion" | "kind") {
                     seen.insert(key(name), plain(value));
