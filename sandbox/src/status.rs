@@ -177,7 +177,10 @@ impl Refusal {
 
 /// `details` of a Status: group and name are left out when empty, as the real server does.
 pub(crate) fn details(group: &str, kind: &str, name: &str) -> Value {
-    let mut details = json!({"kind": kind});
+    let mut details = json!({});
+    if !kind.is_empty() {
+        details["kind"] = kind.into();
+    }
     if !name.is_empty() {
         details["name"] = name.into();
     }

@@ -53,7 +53,7 @@ struct Failed(#[from] kube::runtime::finalizer::Error<kube::Error>);
 
 /// Copies a ConfigMap into a Secret that it owns, and takes the Secret away in its finalizer.
 async fn reconcile(map: Arc<ConfigMap>, client: Arc<Client>) -> Result<Action, Failed> {
-    let namespace = map.namespace().unwrap();
+    let namespace = map.namespace().expect("a namespace");
     let maps: Api<ConfigMap> = Api::namespaced((*client).clone(), &namespace);
     let secrets: Api<Secret> = Api::namespaced((*client).clone(), &namespace);
     finalizer(&maps, "example.com/copy", map, |event| async move {
@@ -62,7 +62,7 @@ async fn reconcile(map: Arc<ConfigMap>, client: Arc<Client>) -> Result<Action, F
                 let secret = Secret {
                     metadata: ObjectMeta {
                         name: map.metadata.name.clone(),
-                        owner_references: Some(vec![map.controller_owner_ref(&()).unwrap()]),
+                        owner_references: Some(vec![map.controller_owner_ref(&()).expect("a name and a uid")]),
                         ..ObjectMeta::default()
                     },
                     string_data: map.data.clone(),

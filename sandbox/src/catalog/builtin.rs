@@ -1,6 +1,6 @@
 //! The builtin resources.
 
-use super::{ALL_VERBS, CREATE_ONLY, Resource, Scale, table_id};
+use super::{ALL_VERBS, CREATE_ONLY, NO_COLLECTION, Resource, Scale, table_id};
 use crate::table::columns_for_builtin;
 
 /// group, version, kind, plural, namespaced, short names (comma-separated), in category "all", status.
@@ -217,7 +217,18 @@ pub(super) fn resources() -> Vec<Resource> {
             scale: scale(group, plural),
             columns: columns_for_builtin(group, kind),
             selectable: selectable(plural),
-            ..bare(group, version, kind, plural, namespaced, ALL_VERBS)
+            ..bare(
+                group,
+                version,
+                kind,
+                plural,
+                namespaced,
+                if plural == "namespaces" {
+                    NO_COLLECTION
+                } else {
+                    ALL_VERBS
+                },
+            )
         },
     );
     let reviews = REVIEWS

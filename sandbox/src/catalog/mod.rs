@@ -28,6 +28,7 @@ pub(crate) const ALL_VERBS: &[&str] = &[
     "update",
     "watch",
 ];
+pub(crate) const NO_COLLECTION: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 pub(crate) const CREATE_ONLY: &[&str] = &["create"];
 
 /// One resource in one version.

@@ -23,7 +23,7 @@ pub(crate) fn create(
 ) -> Answer<Arc<Stored>> {
     let mut problems = tidy_metadata(resource, &mut object)?;
     problems.extend(prune(resource, &mut object));
-    options.strict(resource, problems, false)?;
+    options.strict(resource, problems, None)?;
     let metadata = &mut object["metadata"];
     if resource.namespaced {
         let own = text(&metadata["namespace"]);

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::update::is_finished;
 use super::{Cluster, WriteOptions};
 use crate::catalog::Resource;
+use crate::controllers::{CLEANUP, set_condition};
 use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal, details};
 use crate::store::{Key, Stored, items, text};
@@ -100,12 +101,16 @@ pub(crate) fn delete(
 
 fn check_preconditions(resource: &Resource, current: &Stored, asked: &DeleteOptions) -> Answer<()> {
     let failed = |why: String| {
+        let qualified = match resource.group.as_str() {
+            "" => resource.kind.clone(),
+            group => format!("{}.{group}", resource.kind),
+        };
         let mut refusal = Refusal::conflict(resource, &current.key.name, "");
         refusal.message = format!(
-            "Operation cannot be fulfilled on {} \"{}\": {why}",
-            resource.kind, current.key.name
+            "Operation cannot be fulfilled on {qualified} \"{}\": {why}",
+            current.key.name
         );
-        refusal.details = Some(details("", &resource.kind, &current.key.name));
+        refusal.details = Some(details(&resource.group, &resource.kind, &current.key.name));
         refusal
     };
     if let Some(uid) = asked.uid.as_ref().filter(|uid| **uid != current.uid) {
@@ -142,17 +147,21 @@ fn mark(cluster: &Cluster, object: &mut Value, propagation: Option<Propagation>)
     }
     if object["metadata"]["deletionTimestamp"].is_null() {
         object["metadata"]["deletionTimestamp"] = cluster.now_text().into();
-        if let Some(generation) = object["metadata"]["generation"].as_i64() {
-            object["metadata"]["generation"] = (generation + 1).into();
-        }
-        if object["kind"] == "Namespace" && object["apiVersion"] == "v1" {
-            object["status"]["phase"] = "Terminating".into();
-        } else {
-            object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
-        }
-        // Definitions wait for their objects, which the controller deletes.
-        if object["kind"] == "CustomResourceDefinition" {
-            finalizers.push("customresourcecleanup.apiextensions.k8s.io".into());
+        match (text(&object["apiVersion"]), text(&object["kind"])) {
+            ("v1", "Namespace") => object["status"]["phase"] = "Terminating".into(),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition") => {
+                // Definitions wait for their objects, which the controller deletes.
+                finalizers.push(CLEANUP.into());
+                let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+                let now = cluster.now_text();
+                set_condition(object, "Terminating", true, "InstanceDeletionPending", message, &now);
+            }
+            _ => {
+                object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+                if let Some(generation) = object["metadata"]["generation"].as_i64() {
+                    object["metadata"]["generation"] = (generation + 1).into();
+                }
+            }
         }
     }
     if let Some(metadata) = object["metadata"].as_object_mut() {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Cluster;
 use crate::auth::{User, check_escalation};
 use crate::catalog::Resource;
-use crate::schema::crd;
+use crate::schema::{ErrorKind, FieldError, crd};
 use crate::status::{Answer, Refusal};
 use crate::store::text;
 use crate::validate;
@@ -34,7 +34,7 @@ pub(crate) struct WriteOptions {
 
 impl WriteOptions {
     /// Refuses, warns of, or passes over what is wrong with the encoding of an object.
-    pub(crate) fn strict(&mut self, resource: &Resource, problems: Vec<String>, patch: bool) -> Answer<()> {
+    pub(crate) fn strict(&mut self, resource: &Resource, problems: Vec<String>, patched: Option<&Value>) -> Answer<()> {
         match self.strictness {
             _ if problems.is_empty() => Ok(()),
             Strictness::Ignore => Ok(()),
@@ -45,12 +45,19 @@ impl WriteOptions {
             Strictness::Strict => {
                 let problem = format!("strict decoding error: {}", problems.join(", "));
                 let (kind, version) = (&resource.kind, &resource.version);
-                Err(if patch {
-                    Refusal::bad_request(problem)
-                } else {
-                    Refusal::bad_request(format!(
+                Err(match patched {
+                    Some(patched) => {
+                        let error = FieldError {
+                            kind: ErrorKind::Invalid,
+                            field: "patch".to_owned(),
+                            value: Some(patched.to_string().into()),
+                            detail: problem,
+                        };
+                        Refusal::invalid("", "", "", &[error])
+                    }
+                    None => Refusal::bad_request(format!(
                         "{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}"
-                    ))
+                    )),
                 })
             }
         }

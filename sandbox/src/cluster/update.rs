@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::prepare::{admit, counts_generations, prune, tidy_metadata};
-use super::{Cluster, WriteOptions};
+use super::{Cluster, Strictness, WriteOptions};
 use crate::catalog::Resource;
 use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal};
@@ -45,11 +45,15 @@ pub(crate) fn update(
         Origin::Put(new) => (new, false),
         Origin::Patch(patch) => (patch(&old)?, true),
     };
+    // Strict decoding complains of the whole object.
+    let patched = is_patch
+        .then(|| new.clone())
+        .filter(|_| options.strictness == Strictness::Strict);
     let mut problems = tidy_metadata(resource, &mut new)?;
     check_identity(resource, key, &old, &new, is_patch)?;
     keep_system_fields(resource, &old, &mut new);
     problems.extend(prune(resource, &mut new));
-    options.strict(resource, problems, is_patch)?;
+    options.strict(resource, problems, patched.as_ref())?;
     let mut new = restrict(resource, part, &old, new);
     admit(cluster, resource, &mut new, Some(&old), options)?;
     if counts_generations(resource) && spec_differs(resource, &old, &new) {
@@ -81,7 +85,7 @@ pub(super) fn is_finished(object: &Value) -> bool {
 fn check_identity(resource: &Resource, key: &Key, old: &Value, new: &Value, is_patch: bool) -> Answer<()> {
     let metadata = &new["metadata"];
     let name = text(&metadata["name"]);
-    if name.is_empty() && !is_patch {
+    if name.is_empty() {
         return Err(Refusal::bad_request(format!(
             "the name of the object ({} based on URL) was undeterminable: name must be provided",
             key.name
@@ -168,16 +172,10 @@ fn keep_system_fields(resource: &Resource, old: &Value, new: &mut Value) {
         }
         _ => {}
     };
-    for field in ["uid", "namespace"] {
+    for field in ["uid", "namespace", "deletionTimestamp", "deletionGracePeriodSeconds"] {
         keep(field, false);
     }
-    for field in [
-        "creationTimestamp",
-        "resourceVersion",
-        "generation",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-    ] {
+    for field in ["creationTimestamp", "resourceVersion", "generation"] {
         keep(field, true);
     }
 }

@@ -8,7 +8,8 @@ use crate::cluster::{Cluster, DeleteOptions, WriteOptions, delete};
 use crate::store::{Change, ChangeKind, Key, TableId, items, text};
 
 const TABLE: &str = "apiextensions.k8s.io/customresourcedefinitions";
-const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+/// Held by definitions that are being deleted until their objects are gone.
+pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 pub(super) fn on_definition(cluster: &mut Cluster, change: &Change) {
     if change.kind == ChangeKind::Deleted {

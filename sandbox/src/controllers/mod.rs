@@ -8,6 +8,8 @@ mod rollout;
 
 use serde_json::{Value, json};
 
+pub(crate) use definitions::CLEANUP;
+
 use crate::cluster::Cluster;
 use crate::store::{Change, TableId, items, text};
 
@@ -70,7 +72,7 @@ pub(crate) fn has_condition(object: &Value, kind: &str) -> bool {
 }
 
 /// Sets a condition; its lastTransitionTime moves only when the status changes.
-fn set_condition(object: &mut Value, kind: &str, status: bool, reason: &str, message: &str, now: &str) {
+pub(crate) fn set_condition(object: &mut Value, kind: &str, status: bool, reason: &str, message: &str, now: &str) {
     let status = if status { "True" } else { "False" };
     let mut conditions = items(&object["status"]["conditions"]).to_vec();
     let old = conditions.iter().position(|condition| text(&condition["type"]) == kind);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::catalog::{Resource, group_and_version};
 use crate::protobuf;
+use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal};
 use crate::store::text;
 
@@ -60,10 +61,29 @@ pub(crate) fn read_object(resource: &Resource, headers: &HeaderMap, body: &Bytes
             resource.kind
         )));
     }
+    check_kind(resource, &object, body)?;
+    Ok(object)
+}
+
+/// Checks that an object says that it is of the resource's version and kind; builtin ones may leave both out.
+fn check_kind(resource: &Resource, object: &Value, body: &Bytes) -> Answer<()> {
     let (kind, version) = (text(&object["kind"]), text(&object["apiVersion"]));
     let expected = resource.api_version();
-    if resource.custom.is_some() && kind.is_empty() {
-        return Err(Refusal::bad_request(format!("Object 'Kind' is missing in '{object}'")));
+    if resource.custom.is_some() {
+        if kind.is_empty() {
+            let text = String::from_utf8_lossy(body);
+            let start: String = text.chars().take(35).collect();
+            return Err(Refusal::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{text}' ({start} ...)",
+                resource.kind
+            )));
+        }
+        if version != expected {
+            return Err(Refusal::bad_request(format!(
+                "the API version in the data ({version}) does not match the expected API version ({expected})"
+            )));
+        }
+        return same_kind(resource, object);
     }
     let mismatch = |why: String| {
         let (_, version) = group_and_version(if version.is_empty() { &expected } else { version });
@@ -74,13 +94,9 @@ pub(crate) fn read_object(resource: &Resource, headers: &HeaderMap, body: &Bytes
         ))
     };
     if !version.is_empty() && version != expected {
-        return Err(mismatch(if resource.custom.is_some() {
-            format!("the API version in the data ({version}) does not match the expected API version ({expected})")
-        } else {
-            format!(
-                "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-            )
-        }));
+        return Err(mismatch(format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        )));
     }
     if !kind.is_empty() && kind != resource.kind {
         let internal = match resource.group.split('.').next() {
@@ -92,5 +108,34 @@ pub(crate) fn read_object(resource: &Resource, headers: &HeaderMap, body: &Bytes
             "converting ({version}.{kind}) to ({internal}.{wanted}): unknown conversion"
         )));
     }
-    Ok(object)
+    Ok(())
+}
+
+/// Checks that a custom resource, patched perhaps, still is of its version and kind.
+pub(crate) fn same_kind(resource: &Resource, object: &Value) -> Answer<()> {
+    let (kind, version) = (text(&object["kind"]), text(&object["apiVersion"]));
+    let wrong = |field: &str, value: &str, wanted: &str| FieldError {
+        kind: ErrorKind::Invalid,
+        field: field.to_owned(),
+        value: Some(value.into()),
+        detail: format!("must be {wanted}"),
+    };
+    let expected = resource.api_version();
+    let (group, _) = group_and_version(version);
+    let mut errors = Vec::new();
+    if kind != resource.kind {
+        errors.push(wrong("kind", kind, &resource.kind));
+    }
+    if version != expected {
+        errors.push(wrong("apiVersion", version, &expected));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        if version.contains('/') { group } else { "" },
+        kind,
+        text(&object["metadata"]["name"]),
+        &errors,
+    ))
 }

@@ -99,7 +99,13 @@ pub(super) fn change(
     let mut code = StatusCode::OK;
     let changed = if call.attempt.verb == "patch" {
         let patch = Patch::read(resource, incoming)?;
-        let apply = |current: &Value| patch.applied(current);
+        let apply = |current: &Value| {
+            let patched = patch.applied(current)?;
+            if resource.custom.is_some() {
+                body::same_kind(resource, &patched)?;
+            }
+            Ok(patched)
+        };
         cluster::update(cluster, resource, &key, part, Origin::Patch(&apply), &mut options)?
     } else {
         let object = body::read_object(resource, &incoming.headers, &incoming.body)?;
@@ -137,6 +143,10 @@ impl Patch {
             "application/apply-patch+yaml" | "application/apply-patch+cbor" => Err(Refusal::unsupported_media_type(
                 "this sandbox does not do server-side apply: use client-side apply (kubectl apply without \
                  --server-side), an update, or a merge patch",
+            )),
+            "application/strategic-merge-patch+json" => Err(Refusal::unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types include: \
+                 application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             )),
             _ => Err(Refusal::unsupported_media_type("415: Unsupported Media Type")),
         }
