@@ -11,8 +11,8 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
 
 /// Where references between schemas point.
-pub(super) const REFERENCES: &str = "#/components/schemas/";
-pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+pub(crate) const REFERENCES: &str = "#/components/schemas/";
+pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 struct Schemas {
@@ -108,12 +108,17 @@ fn wrap_references(schema: &mut Value) {
 }
 
 /// The name of the schema of a builtin kind.
-pub(super) fn name(group: &str, kind: &str) -> Option<&'static str> {
+pub(crate) fn name(group: &str, kind: &str) -> Option<&'static str> {
     SCHEMAS
         .names
         .iter()
         .find(|((of_group, of_kind), _)| *of_group == group && *of_kind == kind)
         .map(|(_, name)| name.as_str())
+}
+
+/// A schema by its name.
+pub(crate) fn definition(name: &str) -> Option<&'static Value> {
+    SCHEMAS.definitions.get(name)
 }
 
 /// Adds a schema and everything it refers to.

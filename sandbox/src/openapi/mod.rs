@@ -1,6 +1,6 @@
 //! `/openapi/v3`: the documents behind `kubectl explain` and client-side validation.
 
-mod builtin;
+pub(crate) mod builtin;
 mod paths;
 
 use serde_json::{Map, Value, json};

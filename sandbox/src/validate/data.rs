@@ -93,19 +93,6 @@ fn check_docker_config(data: &Map<String, Value>, key: &str, errors: &mut Vec<Fi
     }
 }
 
-/// The first key of a map of bytes that is not base64: what makes a request's body unreadable (status 400).
-pub(crate) fn bad_base64(object: &Value, field: &str) -> Option<String> {
-    let entries = object[field].as_object()?;
-    entries
-        .iter()
-        .find(|(_, value)| {
-            value
-                .as_str()
-                .is_some_and(|text| STANDARD.decode(text.replace(['\n', '\r'], "")).is_err())
-        })
-        .map(|(key, _)| key.clone())
-}
-
 /// Checks a ConfigMap, and with `old` what of it may change.
 pub(crate) fn validate_config_map(map: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     if let Some(old) = old {

@@ -3,6 +3,7 @@
 mod data;
 mod defaults;
 mod event;
+mod fields;
 mod metadata;
 pub(crate) mod names;
 mod rbac;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::schema::FieldError;
+pub use fields::{decode_builtin, decode_metadata};
 
 /// What an object's name must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,16 +94,6 @@ fn default_builtin(group: &str, kind: &str, object: &mut Value, is_new: bool) {
         }
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rbac::default_binding(object),
         _ => {}
-    }
-}
-
-/// The key in a Secret's `data` or a ConfigMap's `binaryData` whose value is not base64. The real API server cannot
-/// even read such an object and answers 400.
-pub fn bad_base64(kind: &str, object: &Value) -> Option<String> {
-    match kind {
-        "Secret" => data::bad_base64(object, "data"),
-        "ConfigMap" => data::bad_base64(object, "binaryData"),
-        _ => None,
     }
 }
 
@@ -224,14 +216,5 @@ mod tests {
                 "securityContext": {}, "terminationGracePeriodSeconds": 30, "enableServiceLinks": true,
             })
         );
-    }
-
-    #[test]
-    fn base64_that_is_not_is_found() {
-        assert_eq!(
-            bad_base64("Secret", &json!({"data": {"a": "YQ==", "b": "*"}})),
-            Some("b".to_owned())
-        );
-        assert_eq!(bad_base64("Secret", &json!({"data": {"a": "YQ=="}})), None);
     }
 }
