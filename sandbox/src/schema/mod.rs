@@ -11,6 +11,7 @@ mod node;
 mod openapi_rules;
 mod pattern;
 mod rule;
+mod rule_results;
 mod rule_types;
 mod rules;
 mod shape;

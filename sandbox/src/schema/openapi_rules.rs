@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::error::FieldError;
-use super::node::Node;
+use super::node::{Node, Type};
 use super::rule::Rule;
 use super::structural::{flag, properties, text};
-use super::{field_path, rule_types, rules, shape, validation};
+use super::{field_path, rule_results, rules, shape, text as wording, validation};
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const REASONS: [&str; 4] = [
@@ -355,16 +355,17 @@ fn compile_rules(path: &str, schema: &Value, around: &Surroundings, errors: &mut
         let rule = Rule::read(raw);
         let is_resource = around.is_root || node.embedded;
         let mut complain = |name: &str, prefix: &str, error: &str| {
-            errors.push(FieldError::invalid(
+            // Only what fails to compile is said to be of the message; what it answers says so itself.
+            let prefix = if error.starts_with("compilation") { prefix } else { "" };
+            errors.push(FieldError::invalid_whole(
                 at(name),
-                written(raw),
-                format!("{prefix}compilation failed: {error}"),
+                format!("{}: {prefix}{error}", written(raw)),
             ));
         };
         match &rule.program {
             Err(error) => complain("rule", "", error),
             Ok(program) => {
-                if let Err(error) = rule_types::check(program, &rule.source, &node, is_resource) {
+                if let Err(error) = rule_results::check(program, &rule.source, &node, is_resource, Type::Boolean) {
                     complain("rule", "", &error);
                 }
             }
@@ -372,7 +373,13 @@ fn compile_rules(path: &str, schema: &Value, around: &Surroundings, errors: &mut
         match &rule.message_expression {
             Some(Err(error)) => complain("messageExpression", "messageExpression ", error),
             Some(Ok(program)) => {
-                if let Err(error) = rule_types::check(program, text(raw, "messageExpression"), &node, is_resource) {
+                if let Err(error) = rule_results::check(
+                    program,
+                    text(raw, "messageExpression"),
+                    &node,
+                    is_resource,
+                    Type::String,
+                ) {
                     complain("messageExpression", "messageExpression ", &error);
                 }
             }
@@ -392,9 +399,19 @@ fn compile_rules(path: &str, schema: &Value, around: &Surroundings, errors: &mut
     }
 }
 
-/// A rule as the API server repeats it: with all of its fields, in its order.
-fn written(rule: &Value) -> Value {
-    rule.clone()
+/// A rule as the API server repeats it: all of its fields, in its order and under its own names for them.
+fn written(rule: &Value) -> String {
+    let json = |name: &str| wording::json(&rule[name]);
+    let text = |name: &str| wording::json(&Value::from(text(rule, name)));
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
+        text("rule"),
+        text("message"),
+        text("messageExpression"),
+        json("reason"),
+        text("fieldPath"),
+        json("optionalOldSelf"),
+    )
 }
 
 /// Defaults must be what they would be judged to be, and hold nothing that would be pruned.

@@ -17,6 +17,14 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
                 .to_owned(),
             other => other.to_string(),
         };
+        // The names that RE2 has for the commonest mistakes.
+        let reason = match reason.as_str() {
+            "unclosed group" => "missing closing )",
+            "unclosed character class" => "missing closing ]",
+            "unopened group" => "unexpected )",
+            "repetition operator missing expression" => "missing argument to repetition operator",
+            other => other,
+        };
         format!("error parsing regexp: {reason}: `{pattern}`")
     })
 }
@@ -98,6 +106,6 @@ mod tests {
     #[test]
     fn a_broken_pattern_says_so() {
         let message = compile("a(b").unwrap_err();
-        assert_eq!(message, "error parsing regexp: unclosed group: `a(b`");
+        assert_eq!(message, "error parsing regexp: missing closing ): `a(b`");
     }
 }

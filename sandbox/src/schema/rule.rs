@@ -64,9 +64,17 @@ fn compile(source: &str) -> Result<Arc<Program>, String> {
         let errors: Vec<String> = errors
             .errors
             .iter()
-            .map(|error| format!("ERROR: <input>:{}:{}: {}", error.pos.0, error.pos.1, error.msg))
+            .map(|error| {
+                let (line, column) = error.pos;
+                let shown = usize::try_from(line - 1)
+                    .ok()
+                    .and_then(|line| source.lines().nth(line))
+                    .unwrap_or_default();
+                let dots = ".".repeat(usize::try_from(column - 1).unwrap_or_default());
+                format!("ERROR: <input>:{line}:{column}: {}\n | {shown}\n | {dots}^", error.msg)
+            })
             .collect();
-        errors.join("\n")
+        format!("compilation failed: {}", errors.join("\n"))
     })
 }
 
@@ -95,6 +103,10 @@ mod tests {
     #[test]
     fn what_does_not_parse_says_where() {
         let rule = Rule::read(&json!({"rule": "self.x =="}));
-        assert!(rule.program.unwrap_err().starts_with("ERROR: <input>:1:"));
+        assert!(
+            rule.program
+                .unwrap_err()
+                .starts_with("compilation failed: ERROR: <input>:1:")
+        );
     }
 }

@@ -152,7 +152,7 @@ fn run_rules(
         let program = match &rule.program {
             Ok(program) => program,
             Err(error) => {
-                let detail = format!("rule compile error: compilation failed: {error}");
+                let detail = format!("rule compile error: {error}");
                 errors.push(FieldError::invalid(path, kind_name, detail));
                 continue;
             }

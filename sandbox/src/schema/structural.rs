@@ -111,7 +111,6 @@ fn invariants(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
             "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
         errors.push(FieldError::required(format!("{path}.properties"), detail));
     }
-    let _ = kind;
 }
 
 fn check_type(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldError>) {
@@ -124,6 +123,7 @@ fn check_type(path: &str, schema: &Value, level: Level, errors: &mut Vec<FieldEr
             _ => FieldError::invalid(field.clone(), kind, detail),
         });
     } else if kind.is_empty()
+        && schema["$ref"].is_null()
         && !flag(schema, "x-kubernetes-int-or-string")
         && !flag(schema, "x-kubernetes-preserve-unknown-fields")
     {
