@@ -128,7 +128,7 @@ pub struct Role {
 
     /// What the role permits: queries:block is one permission, queries:* all that start with queries:, and * everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 128), inner(length(max = 128)), extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = ("self.all(p, p.matches('^([*]|[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+)*(:[*])?)$'))", "a permission is words joined by colons, such as queries:block; queries:* for all that start so; or * for everything"))]
     pub permissions: Vec<String>,
 

@@ -3,6 +3,8 @@
 //! Time and random bytes come in as arguments, so that a whole life can be played through in a test.
 
 pub mod admission;
+pub mod counts;
 pub mod credential;
 pub mod lifecycle;
+pub mod restart;
 pub mod secret;

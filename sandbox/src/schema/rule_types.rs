@@ -113,11 +113,9 @@ impl Checker<'_> {
                 if is_resource && field == "metadata" {
                     return Ok(Known::Metadata);
                 }
-                if let Some((_, child)) = node
-                    .properties
-                    .iter()
-                    .find(|(name, _)| escape(name).as_deref() == Some(field) || (*name == field && is_readable_as_is(name)))
-                {
+                if let Some((_, child)) = node.properties.iter().find(|(name, _)| {
+                    escape(name).as_deref() == Some(field) || (*name == field && is_readable_as_is(name))
+                }) {
                     return Ok(Known::Node(child, child.embedded));
                 }
                 match &node.additional {

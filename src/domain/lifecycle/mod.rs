@@ -42,8 +42,10 @@ pub struct Facts<'a> {
     pub secret: SecretFact,
     /// The id of the pending credential whose token this process holds in memory.
     pub minted: Option<u64>,
-    /// The workloads to restart, looked at only while a credential is [`Credential::restarting`].
-    pub workloads: &'a [WorkloadFact],
+    /// Why the API server last refused a write of the Secret, if it did.
+    pub denied: Option<&'a str>,
+    /// The workloads to restart. None: not looked at, as no credential in the status is [`Credential::restarting`].
+    pub workloads: Option<&'a [WorkloadFact]>,
     /// How many retired credentials the status keeps.
     pub history: usize,
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Effect, Facts, Mint, Notice, Plan, Progress, SecretFact,
+    Effect, Facts, Mint, Notice, Plan, Progress, SecretFact, WorkloadFact,
     outcome::{self, in_state},
     timing,
 };
@@ -62,7 +62,7 @@ impl<'a> Planner<'a> {
         }
         self.retire_what_ended();
 
-        let (effect, ready) = match verdict {
+        let (effect, mut ready) = match verdict {
             Verdict::Revoked(refusal) => (self.revoke(), Finding::no(refusal.reason, refusal.message)),
             Verdict::Held(refusal) => {
                 self.drop_pending();
@@ -78,6 +78,9 @@ impl<'a> Planner<'a> {
             }
             Verdict::Granted(_) => self.carry_on(),
         };
+        if let Some(why) = self.facts.denied.filter(|_| effect != Effect::Nothing) {
+            ready = self.denied(why);
+        }
         self.finish(effect, &ready)
     }
 
@@ -315,18 +318,15 @@ impl<'a> Planner<'a> {
                 return Effect::RepairSecret { id: current.id };
             }
         }
-        if current.restarting {
-            self.follow_restarts(&current)
-        } else {
-            Effect::Nothing
+        match self.facts.workloads {
+            Some(workloads) if current.restarting => self.follow_restarts(&current, workloads),
+            _ => Effect::Nothing,
         }
     }
 
     /// Stamps workloads, waits for their rollouts, then lets the replaced credential go.
-    fn follow_restarts(&mut self, current: &Credential) -> Effect {
-        let wanted: Vec<_> = self
-            .facts
-            .workloads
+    fn follow_restarts(&mut self, current: &Credential, workloads: &[WorkloadFact]) -> Effect {
+        let wanted: Vec<_> = workloads
             .iter()
             .filter(|fact| fact.progress == Progress::Unstamped)
             .map(|fact| fact.workload.clone())
@@ -334,21 +334,11 @@ impl<'a> Planner<'a> {
         if !wanted.is_empty() {
             return Effect::Restart(wanted);
         }
-        if self
-            .facts
-            .workloads
-            .iter()
-            .any(|fact| fact.progress == Progress::RollingOut)
-        {
+        if workloads.iter().any(|fact| fact.progress == Progress::RollingOut) {
             self.look_again_in(ROLLOUT_RETRY_SECONDS);
             return Effect::Nothing;
         }
-        for missing in self
-            .facts
-            .workloads
-            .iter()
-            .filter(|fact| fact.progress == Progress::Missing)
-        {
+        for missing in workloads.iter().filter(|fact| fact.progress == Progress::Missing) {
             let (kind, name) = (missing.workload.kind, &missing.workload.name);
             self.notices.push(Notice::warning(
                 "WorkloadNotFound",
@@ -434,6 +424,17 @@ impl<'a> Planner<'a> {
             Reason::SecretConflict,
             format!(
                 "Secret {secret:?} exists and is not this ApiToken's: {owner}. Delete or rename it, or make an ApiToken with another spec.secret.name."
+            ),
+        )
+    }
+
+    fn denied(&self, why: &str) -> Finding {
+        let secret = self.token.secret_name();
+        let why = why.trim_end_matches('.');
+        Finding::no(
+            Reason::SecretAccessDenied,
+            format!(
+                "The API server refused a write of Secret {secret:?}: {why}. It is tried again with pauses of up to 5 minutes."
             ),
         )
     }

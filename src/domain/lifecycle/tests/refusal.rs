@@ -220,3 +220,27 @@ fn a_token_that_is_being_deleted_is_left_alone() {
     world.settle();
     assert_eq!(world.writes, []);
 }
+
+#[test]
+fn a_refused_write_of_the_secret_is_said_once_and_not_at_every_try() {
+    let mut world = World::new(json!({}));
+    world.crash_after = Some(1);
+    assert!(world.try_settle().is_err());
+    world.denied = Some("secrets \"web\" is forbidden: exceeded quota".to_owned());
+    for _ in 0..3 {
+        assert!(world.try_settle().is_err());
+        world.crash_after = Some(2);
+    }
+    assert_eq!(
+        (world.ready(), world.writes.as_slice()),
+        ((false, "SecretAccessDenied"), [Status, Status].as_slice())
+    );
+    assert!(
+        world.message().contains("exceeded quota. It is tried again"),
+        "{}",
+        world.message()
+    );
+    (world.denied, world.crash_after) = (None, None);
+    world.settle();
+    assert_eq!((world.ready(), world.held()), ((true, "Issued"), Some(1)));
+}

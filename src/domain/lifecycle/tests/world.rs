@@ -37,6 +37,7 @@ pub(super) struct World {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) secret: Option<Secret>,
     pub(super) workloads: Vec<WorkloadFact>,
+    pub(super) denied: Option<String>,
     pub(super) deleted: bool,
     pub(super) writes: Vec<Write>,
     pub(super) notices: Vec<&'static str>,
@@ -74,6 +75,7 @@ impl World {
             labels: BTreeMap::new(),
             secret: None,
             workloads: Vec::new(),
+            denied: None,
             deleted: false,
             writes: Vec::new(),
             notices: Vec::new(),
@@ -158,12 +160,20 @@ impl World {
             .secret
             .as_ref()
             .map_or(SecretFact::Absent, |secret| inspect(&self.token, secret));
+        let restarting = self
+            .token
+            .status
+            .iter()
+            .flat_map(|status| &status.credentials)
+            .any(|credential| credential.restarting);
         let facts = Facts {
             organisation: self.organisation.as_ref(),
             labels: &self.labels,
             secret,
             minted: self.minted.as_ref().map(|(id, _)| *id),
-            workloads: &self.workloads,
+            denied: self.denied.as_deref(),
+            // As the controller does: they are looked at once the status says that they are to restart.
+            workloads: restarting.then_some(self.workloads.as_slice()),
             history: 3,
         };
         plan(&self.token, &facts, self.now)

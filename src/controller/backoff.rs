@@ -1,0 +1,79 @@
+//! How long to wait after a failure, per object.
+
+use std::{collections::HashMap, time::Duration};
+
+use tokio::time::Instant;
+
+const FIRST: Duration = Duration::from_millis(200);
+/// The longest pause between two tries; it stands in the message of `SecretAccessDenied`.
+pub(super) const LONGEST: Duration = Duration::from_secs(300);
+
+/// The pauses of the objects that failed last time, by UID.
+#[derive(Debug, Default)]
+pub(super) struct Backoffs(HashMap<String, Pause>);
+
+#[derive(Debug)]
+struct Pause {
+    generation: Option<i64>,
+    failures: u32,
+    until: Instant,
+}
+
+impl Backoffs {
+    /// How much of an object's pause is left. A changed spec ends it: somebody may have mended the cause.
+    pub(super) fn remaining(&self, uid: &str, generation: Option<i64>, now: Instant) -> Option<Duration> {
+        let pause = self.0.get(uid).filter(|pause| pause.generation == generation)?;
+        Some(pause.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// Notes a failure and returns the pause: 200 ms, doubled every time up to five minutes, and of that between half
+    /// and all by `jitter` (0 to 1), so that many objects that failed together do not come back together.
+    pub(super) fn failed(&mut self, uid: &str, generation: Option<i64>, now: Instant, jitter: f64) -> Duration {
+        let pause = self.0.entry(uid.to_owned()).or_insert(Pause {
+            generation,
+            failures: 0,
+            until: now,
+        });
+        let whole = FIRST.saturating_mul(1 << pause.failures.min(20)).min(LONGEST);
+        let wait = whole.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        (pause.generation, pause.failures, pause.until) = (generation, pause.failures + 1, now + wait);
+        wait
+    }
+
+    /// Forgets an object's failures.
+    pub(super) fn reset(&mut self, uid: &str) {
+        self.0.remove(uid);
+    }
+
+    /// How often an object failed in a row.
+    pub(super) fn failures(&self, uid: &str) -> u32 {
+        self.0.get(uid).map_or(0, |pause| pause.failures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_start_over_after_success() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        let pauses: Vec<_> = (0..14)
+            .map(|_| backoffs.failed("a", Some(1), now, 1.0).as_millis())
+            .collect();
+        assert_eq!(pauses[..4], [200, 400, 800, 1600]);
+        assert_eq!(pauses[11..], [300_000, 300_000, 300_000]);
+        backoffs.reset("a");
+        assert_eq!(backoffs.failed("a", Some(1), now, 0.0), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_pause_holds_until_it_is_over_or_the_spec_changes() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        backoffs.failed("a", Some(1), now, 1.0);
+        assert_eq!(backoffs.remaining("a", Some(1), now), Some(Duration::from_millis(200)));
+        assert_eq!(backoffs.remaining("a", Some(2), now), None);
+        assert_eq!(backoffs.remaining("a", Some(1), now + Duration::from_millis(200)), None);
+        assert_eq!(backoffs.remaining("b", Some(1), now), None);
+    }
+}

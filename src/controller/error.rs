@@ -1,0 +1,87 @@
+use kube::core::Status;
+
+/// Why a reconcile did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server answered a request with an error, or not at all.
+    #[error("could not {doing}: {}", describe(source))]
+    Api {
+        /// What was being done.
+        doing: &'static str,
+        /// What came back.
+        #[source]
+        source: kube::Error,
+    },
+    /// The object changed since it was read; what it looks like now is on its way.
+    #[error("could not {doing}: the object has changed meanwhile")]
+    Conflict {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// A plan led to another without end, which is a defect.
+    #[error("did not come to rest after {0} steps")]
+    Restless(usize),
+}
+
+impl Error {
+    /// Wraps what a request came back with.
+    pub(super) fn api(doing: &'static str) -> impl Fn(kube::Error) -> Self {
+        move |source| match status(&source) {
+            Some(status) if status.is_conflict() && !status.is_already_exists() => Self::Conflict { doing },
+            _ => Self::Api { doing, source },
+        }
+    }
+
+    /// The kind of failure, for metrics.
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "conflict",
+            Self::Restless(_) => "restless",
+            Self::Api { source, .. } => match status(source) {
+                Some(status) if status.is_forbidden() => "forbidden",
+                Some(status) if status.is_not_found() => "not_found",
+                Some(status) if status.is_already_exists() => "already_exists",
+                Some(status) if status.is_invalid() => "invalid",
+                Some(status) if status.code == 429 => "throttled",
+                Some(_) => "server",
+                None => "transport",
+            },
+        }
+    }
+}
+
+/// The API server's answer in an error, if it gave one.
+pub(super) fn status(error: &kube::Error) -> Option<&Status> {
+    match error {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
+    }
+}
+
+/// An error in words that are safe to show: an answer that could not be read is not quoted, as it can be a Secret.
+pub(super) fn describe(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        kube::Error::SerdeError(_) => "the API server's answer could not be read".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreadable_answer_is_not_quoted() {
+        let source = serde_json::from_str::<i32>("\"acme_oSECRET\"").unwrap_err();
+        assert!(
+            source.to_string().contains("acme_oSECRET"),
+            "the library quotes it: {source}"
+        );
+        let error = Error::api("read the Secret")(kube::Error::SerdeError(source));
+        assert_eq!(
+            error.to_string(),
+            "could not read the Secret: the API server's answer could not be read"
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Events: what a person would want to see in `kubectl describe`.
+//!
+//! They are published by a task of their own, so that a reconcile neither waits for nor fails with them. kube's recorder
+//! is not used, because its cache of past events holds every one of them for minutes, and walks through all of them for
+//! each new one; here they are published on changes only, so there is nothing to fold together.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Client, Resource, api::PostParams};
+use tokio::sync::mpsc;
+
+use super::{Clock, error::describe};
+use crate::{
+    api::ApiToken,
+    domain::lifecycle::{Notice, Severity},
+    metrics::Metrics,
+};
+
+const CONTROLLER: &str = "tokenwright.dev/controller";
+const WAITING: usize = 4096;
+/// The API server refuses longer notes.
+const LONGEST_NOTE: usize = 1024;
+/// What leaves room for the rest of an Event's name in the 253 characters it may have.
+const LONGEST_START: usize = 200;
+
+#[derive(Clone, Debug)]
+pub(super) struct Recorder(mpsc::Sender<Event>, Clock, Arc<Metrics>);
+
+pub(super) struct Publisher {
+    client: Client,
+    waiting: mpsc::Receiver<Event>,
+}
+
+pub(super) fn recorder(client: Client, clock: Clock, metrics: Arc<Metrics>) -> (Recorder, Publisher) {
+    let (sender, waiting) = mpsc::channel(WAITING);
+    (Recorder(sender, clock, metrics), Publisher { client, waiting })
+}
+
+impl Recorder {
+    /// Hands a notice over to be published. When too many wait it is dropped and counted: Events are a courtesy.
+    pub(super) fn publish(&self, token: &ApiToken, notice: &Notice) {
+        if self.0.try_send(event(token.object_ref(&()), notice, &self.1)).is_err() {
+            self.2.events_dropped.inc();
+        }
+    }
+}
+
+impl Publisher {
+    /// Publishes until every recorder is gone.
+    pub(super) async fn run(mut self) {
+        while let Some(event) = self.waiting.recv().await {
+            let namespace = event.metadata.namespace.clone().unwrap_or_default();
+            let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+            if let Err(error) = events.create(&PostParams::default(), &event).await {
+                tracing::debug!(error = describe(&error), "an Event was not published");
+            }
+        }
+    }
+}
+
+/// A name as client-go makes them, unique also where the clock stands still. (`generateName` will not do: it may not end
+/// in a dot.)
+fn name(regarding: &str, clock: &Clock) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let start = &regarding[..regarding.floor_char_boundary(LONGEST_START)];
+    let start = start.trim_end_matches(|last: char| !last.is_ascii_alphanumeric());
+    format!("{start}.{:x}{count:04x}", clock.now().as_nanosecond())
+}
+
+fn event(mut regarding: ObjectReference, notice: &Notice, clock: &Clock) -> Event {
+    // An Event about one version of the object would not be shown together with the others.
+    regarding.resource_version = None;
+    let mut note = notice.message.clone();
+    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+    Event {
+        metadata: ObjectMeta {
+            name: Some(name(regarding.name.as_deref().unwrap_or_default(), clock)),
+            namespace: regarding.namespace.clone(),
+            ..ObjectMeta::default()
+        },
+        type_: Some(match notice.severity {
+            Severity::Normal => "Normal".to_owned(),
+            Severity::Warning => "Warning".to_owned(),
+        }),
+        reason: Some(notice.reason.to_owned()),
+        action: Some("Reconcile".to_owned()),
+        note: Some(note),
+        regarding: Some(regarding),
+        event_time: Some(MicroTime(clock.now())),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some("tokenwright".to_owned()),
+        ..Event::default()
+    }
+}

@@ -1,0 +1,378 @@
+//! The watches, and which reconciles each of their events asks for.
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::{Stream, StreamExt, channel::mpsc, future, future::BoxFuture};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt,
+        reflector::{ObjectRef, store, store::Writer},
+        watcher::{self, Event},
+    },
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    Context, Queue,
+    context::Stores,
+    secrets::{self, Seen},
+};
+use crate::api::{ApiToken, MANAGED_BY, Organisation};
+
+type Tokens = DeserializeGuard<ApiToken>;
+type Organisations = DeserializeGuard<Organisation>;
+type Namespaces = PartialObjectMeta<Namespace>;
+
+/// The receiving ends, for the reconcilers, and the watches that feed them.
+pub(super) struct Wiring {
+    pub(super) token_queues: Vec<mpsc::UnboundedReceiver<ObjectRef<Tokens>>>,
+    pub(super) organisation_queue: mpsc::UnboundedReceiver<ObjectRef<Organisations>>,
+    pub(super) feeds: Feeds,
+}
+
+pub(super) struct Feeds {
+    scopes: Vec<Scope>,
+    organisations: Writer<Organisations>,
+    namespaces: Writer<Namespaces>,
+    organisation_queue: Queue<Organisations>,
+}
+
+/// One namespace, or all of them.
+struct Scope {
+    namespace: Option<String>,
+    tokens: Writer<Tokens>,
+    queue: Queue<Tokens>,
+}
+
+/// Lays out stores and queues for these scopes; None is every namespace.
+pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
+    let (organisations, organisation_writer) = store();
+    let (namespace_store, namespace_writer) = store();
+    let (organisation_sender, organisation_queue) = mpsc::unbounded();
+    let (mut scopes, mut token_queues, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    for namespace in namespaces {
+        let (reader, writer) = store();
+        let (queue, receiver) = mpsc::unbounded();
+        scopes.push(Scope {
+            namespace: namespace.clone(),
+            tokens: writer,
+            queue,
+        });
+        token_queues.push(receiver);
+        tokens.push(reader);
+    }
+    let feeds = Feeds {
+        scopes,
+        organisations: organisation_writer,
+        namespaces: namespace_writer,
+        organisation_queue: organisation_sender,
+    };
+    (
+        Wiring {
+            token_queues,
+            organisation_queue,
+            feeds,
+        },
+        Stores {
+            tokens,
+            organisations,
+            namespaces: namespace_store,
+        },
+    )
+}
+
+impl Feeds {
+    /// Watches until dropped.
+    pub(super) async fn run(self, ctx: Arc<Context>) {
+        let Self {
+            scopes,
+            organisations,
+            namespaces,
+            organisation_queue,
+        } = self;
+        let everyone: Vec<_> = scopes.iter().map(|scope| scope.queue.clone()).collect();
+        let mut feeds: Vec<BoxFuture<'_, ()>> = vec![
+            feed_organisations(&ctx, organisations, organisation_queue.clone(), everyone.clone()),
+            feed_namespaces(&ctx, namespaces, everyone.clone()),
+            watch_clock(&ctx, everyone),
+        ];
+        for Scope {
+            namespace,
+            tokens,
+            queue,
+        } in scopes
+        {
+            feeds.push(feed_secrets(&ctx, namespace.clone(), queue.clone()));
+            feeds.push(feed_tokens(&ctx, namespace, tokens, queue, organisation_queue.clone()));
+        }
+        future::join_all(feeds).await;
+    }
+}
+
+fn feed_tokens<'a>(
+    ctx: &'a Arc<Context>,
+    namespace: Option<String>,
+    mut store: Writer<Tokens>,
+    queue: Queue<Tokens>,
+    organisations: Queue<Organisations>,
+) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let stream = watch(
+            ctx,
+            "apitokens",
+            scoped::<Tokens>(&ctx.client, namespace.as_deref()),
+            config(ctx),
+        );
+        let mut stream = std::pin::pin!(stream.map(slim_token));
+        while let Some(event) = stream.next().await {
+            store.apply_watcher_event(&event);
+            match event {
+                Event::Apply(token) | Event::InitApply(token) => {
+                    send(&queue, ObjectRef::from_obj(&token));
+                    send_organisation(&organisations, &token);
+                }
+                Event::Delete(token) => {
+                    ctx.memory().forget(&token.uid().unwrap_or_default());
+                    send_organisation(&organisations, &token);
+                }
+                Event::Init => {}
+                Event::InitDone => {
+                    // What the list no longer has is only seen in its absence: count anew.
+                    for organisation in ctx.stores.organisations.state() {
+                        send(&organisations, ObjectRef::from_obj(&*organisation));
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn send_organisation(queue: &Queue<Organisations>, token: &Tokens) {
+    if let Ok(token) = &token.0 {
+        send(queue, ObjectRef::new(&token.spec.organisation));
+    }
+}
+
+/// A Secret's change concerns the ApiToken that controls it, and the one that is named after it.
+fn feed_secrets<'a>(ctx: &'a Arc<Context>, namespace: Option<String>, queue: Queue<Tokens>) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let config = config(ctx).labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let api: Api<PartialObjectMeta<Secret>> = scoped(&ctx.client, namespace.as_deref());
+        let mut stream = std::pin::pin!(watch(ctx, "secrets", api, config));
+        while let Some(event) = stream.next().await {
+            let mut concerned = Vec::new();
+            {
+                let known = &mut ctx.memory().secrets;
+                match event {
+                    Event::Init => known.list_begins(&namespace),
+                    Event::InitApply(secret) => {
+                        if let Some((key, seen)) = secrets::seen(&secret) {
+                            concerned.push((key.clone(), seen.clone()));
+                            known.list_item(&namespace, key, seen);
+                        }
+                    }
+                    Event::InitDone => concerned = known.list_ends(&namespace),
+                    Event::Apply(secret) => {
+                        if let Some((key, seen)) = secrets::seen(&secret) {
+                            known.observe(key.clone(), seen.clone());
+                            concerned.push((key, seen));
+                        }
+                    }
+                    Event::Delete(secret) => {
+                        if let Some((key, seen)) = secrets::seen(&secret) {
+                            known.gone(&key, &seen.uid);
+                            concerned.push((key, seen));
+                        }
+                    }
+                }
+            }
+            for ((namespace, name), seen) in concerned {
+                if let Some(token) = owner(ctx, &namespace, &name, &seen) {
+                    send(&queue, token);
+                }
+            }
+        }
+    })
+}
+
+/// The ApiToken whose Secret this is. Nearly always that of the same name; others are searched for.
+fn owner(ctx: &Context, namespace: &str, name: &str, seen: &Seen) -> Option<ObjectRef<Tokens>> {
+    let namesake = ObjectRef::new(name).within(namespace);
+    let is_owner = |token: &Tokens| seen.controller.is_some() && token.meta().uid == seen.controller;
+    let known = |reference: &ObjectRef<Tokens>| ctx.stores.tokens.iter().find_map(|store| store.get(reference));
+    if known(&namesake).is_some_and(|token| is_owner(&token)) {
+        return Some(namesake);
+    }
+    ctx.stores
+        .tokens
+        .iter()
+        .find_map(|store| store.find(is_owner))
+        .map(|token| ObjectRef::from_obj(&*token))
+}
+
+fn feed_organisations<'a>(
+    ctx: &'a Arc<Context>,
+    mut store: Writer<Organisations>,
+    queue: Queue<Organisations>,
+    tokens: Vec<Queue<Tokens>>,
+) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let stream = watch(ctx, "organisations", Api::all(ctx.client.clone()), config(ctx));
+        let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
+        while let Some(event) = stream.next().await {
+            let (Event::Apply(changed) | Event::InitApply(changed) | Event::Delete(changed)) = &event else {
+                store.apply_watcher_event(&event);
+                if matches!(event, Event::InitDone) {
+                    // The list may lack what was deleted meanwhile, and is complete only now.
+                    reconcile_tokens(ctx, &tokens, |_| true);
+                }
+                continue;
+            };
+            let reference = ObjectRef::from_obj(changed);
+            let before = ctx.stores.organisations.get(&reference);
+            store.apply_watcher_event(&event);
+            let after = ctx.stores.organisations.get(&reference);
+            send(&queue, reference);
+            // Its own counts are in its status: they concern no token.
+            if before.as_deref().and_then(spec_of) != after.as_deref().and_then(spec_of) {
+                let name = changed.name_any();
+                reconcile_tokens(ctx, &tokens, |token| token.spec.organisation == name);
+            }
+        }
+    })
+}
+
+fn spec_of(organisation: &Organisations) -> Option<&crate::api::OrganisationSpec> {
+    organisation.0.as_ref().ok().map(|organisation| &organisation.spec)
+}
+
+fn feed_namespaces<'a>(
+    ctx: &'a Arc<Context>,
+    mut store: Writer<Namespaces>,
+    tokens: Vec<Queue<Tokens>>,
+) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let stream = watch(ctx, "namespaces", Api::all(ctx.client.clone()), config(ctx));
+        let mut stream = std::pin::pin!(stream.map(slim::<Namespaces>));
+        while let Some(event) = stream.next().await {
+            let (Event::Apply(changed) | Event::Delete(changed)) = &event else {
+                store.apply_watcher_event(&event);
+                if matches!(event, Event::InitDone) {
+                    reconcile_tokens(ctx, &tokens, |_| true);
+                }
+                continue;
+            };
+            let name = changed.name_any();
+            let before = ctx.labels(&name);
+            store.apply_watcher_event(&event);
+            if before != ctx.labels(&name) {
+                reconcile_tokens(ctx, &tokens, |token| token.metadata.namespace.as_ref() == Some(&name));
+            }
+        }
+    })
+}
+
+/// A wall clock that jumps moves what is due without any timer noticing: compare it with the monotonic one.
+fn watch_clock<'a>(ctx: &'a Arc<Context>, tokens: Vec<Queue<Tokens>>) -> BoxFuture<'a, ()> {
+    const TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
+    Box::pin(async move {
+        let Some(period) = ctx.settings.clock_check else {
+            return future::pending().await;
+        };
+        loop {
+            let (wall, monotonic) = (ctx.now(), tokio::time::Instant::now());
+            tokio::time::sleep(period).await;
+            let elapsed = jiff::SignedDuration::try_from(monotonic.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
+            let jump = ctx.now().duration_since(wall) - elapsed;
+            if jump.abs() > TOLERANCE {
+                tracing::warn!(
+                    seconds = jump.as_secs(),
+                    "the clock jumped: looking at every token again"
+                );
+                reconcile_tokens(ctx, &tokens, |_| true);
+            }
+        }
+    })
+}
+
+/// Asks for a reconcile of every token for which `concerned` holds.
+fn reconcile_tokens(ctx: &Context, queues: &[Queue<Tokens>], concerned: impl Fn(&ApiToken) -> bool) {
+    for (store, queue) in ctx.stores.tokens.iter().zip(queues) {
+        for token in store.state() {
+            if token.0.as_ref().map_or(true, &concerned) {
+                send(queue, ObjectRef::from_obj(&*token));
+            }
+        }
+    }
+}
+
+fn send<K>(queue: &Queue<K>, reference: ObjectRef<K>)
+where
+    K: Resource<DynamicType = ()>,
+{
+    // Fails only when the reconciler has ended, and then nothing is to be reconciled.
+    let _ = queue.unbounded_send(reference);
+}
+
+fn config(ctx: &Context) -> watcher::Config {
+    watcher::Config {
+        timeout: ctx.settings.watch_timeout,
+        ..watcher::Config::default().streaming_lists()
+    }
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A watch that goes on for ever: errors are reported and counted, and followed by another try after a pause.
+fn watch<'a, K>(
+    ctx: &'a Arc<Context>,
+    resource: &'static str,
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = Event<K>> + Send + 'a
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    kube::runtime::watcher(api, config)
+        .default_backoff()
+        .filter_map(move |event| {
+            future::ready(match event {
+                Ok(event) => {
+                    if matches!(event, Event::InitDone) {
+                        ctx.metrics.watch_started(resource);
+                    }
+                    Some(event)
+                }
+                Err(error) => {
+                    ctx.metrics.watch_failed(resource);
+                    tracing::warn!(resource, %error, "a watch failed; trying again");
+                    None
+                }
+            })
+        })
+}
+
+/// Leaves out what nobody here reads and what fills the memory.
+fn slim<K: Resource>(event: Event<K>) -> Event<K> {
+    event.modify(|object| {
+        object.meta_mut().managed_fields = None;
+        if let Some(annotations) = &mut object.meta_mut().annotations {
+            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        }
+    })
+}
+
+fn slim_token(event: Event<Tokens>) -> Event<Tokens> {
+    slim(event)
+}

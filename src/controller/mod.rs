@@ -1,0 +1,154 @@
+//! The controller: watches ApiTokens and what they depend on, and makes the cluster what `domain` decides.
+//!
+//! ```text
+//!  watches ──► feed ──► queue ──► token::reconcile ──► dereference ─► plan (domain) ─► apply
+//!                  └──► queue ──► organisation::reconcile (counts)
+//! ```
+//!
+//! Everything the decisions rest on is in the API objects; what is kept in memory ([`Memory`](context::Memory)) only
+//! saves requests, and a restart without it ends in the same state.
+
+mod backoff;
+mod clock;
+mod context;
+mod error;
+mod event;
+mod feed;
+mod organisation;
+mod secrets;
+mod token;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures::{FutureExt, StreamExt, channel::mpsc, future};
+use kube::{Client, runtime::controller};
+use rand::CryptoRng;
+
+pub use clock::Clock;
+pub use context::Context;
+pub use error::Error;
+
+use crate::metrics::Metrics;
+
+/// How the controller is to behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The namespaces whose ApiTokens it looks after. Empty: all.
+    pub namespaces: Vec<String>,
+    /// How many tokens are worked on at the same time.
+    pub concurrency: u16,
+    /// How many retired credentials a status keeps.
+    pub history: usize,
+    /// How often the wall clock is compared with the monotonic one, so that a jump does not delay what has become due.
+    pub clock_check: Option<Duration>,
+    /// For how long one watch request runs; `Some(0)` leaves it to the server.
+    pub watch_timeout: Option<u32>,
+    /// How long changes of tokens are gathered before an organisation's counts are written.
+    pub count_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            concurrency: 32,
+            history: 3,
+            clock_check: Some(Duration::from_secs(15)),
+            watch_timeout: None,
+            count_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The controller, ready to run.
+pub struct Controller {
+    client: Client,
+    settings: Settings,
+    clock: Clock,
+    entropy: Box<dyn CryptoRng + Send>,
+    metrics: Arc<Metrics>,
+}
+
+impl Controller {
+    /// A controller that talks through `client`, with the system's clock and random numbers.
+    pub fn new(client: Client, settings: Settings, metrics: Arc<Metrics>) -> Self {
+        let entropy = Box::new(rand::rand_core::UnwrapErr(rand::rngs::SysRng));
+        Self {
+            client,
+            settings,
+            clock: Clock::system(),
+            entropy,
+            metrics,
+        }
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The same with another source of random numbers.
+    pub fn with_entropy(mut self, entropy: Box<dyn CryptoRng + Send>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Runs until `shutdown` resolves; then finishes what is under way and returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let (events, publisher) = event::recorder(self.client.clone(), self.clock.clone(), self.metrics.clone());
+        let scopes = match self.settings.namespaces.as_slice() {
+            [] => vec![None],
+            names => names.iter().cloned().map(Some).collect(),
+        };
+        let (wiring, stores) = feed::wire(&scopes);
+        let ctx = Arc::new(Context::new(
+            self.client,
+            self.settings.clone(),
+            self.clock,
+            self.entropy,
+            self.metrics.clone(),
+            events,
+            stores,
+        ));
+
+        let config = || controller::Config::default().concurrency(self.settings.concurrency);
+        let mut reconcilers: Vec<future::BoxFuture<'_, ()>> = Vec::new();
+        for (queue, tokens) in wiring.token_queues.into_iter().zip(ctx.stores.tokens.clone()) {
+            let stream = controller::applier(
+                |token, ctx| token::reconcile(token, ctx).boxed(),
+                token::on_error,
+                ctx.clone(),
+                tokens,
+                queue.map(Ok::<_, std::convert::Infallible>),
+                config(),
+            );
+            reconcilers.push(stream.for_each(|_| future::ready(())).boxed());
+        }
+        let stream = controller::applier(
+            |organisation, ctx| organisation::reconcile(organisation, ctx).boxed(),
+            organisation::on_error,
+            ctx.clone(),
+            ctx.stores.organisations.clone(),
+            wiring.organisation_queue.map(Ok::<_, std::convert::Infallible>),
+            config().debounce(self.settings.count_after),
+        );
+        reconcilers.push(stream.for_each(|_| future::ready(())).boxed());
+
+        // The feeds hold the queues' senders: when they are dropped the queues end, and with them the reconcilers, once
+        // what they are at is done. The publisher ends when the last of them drops its recorder.
+        let feeds = wiring.feeds.run(ctx.clone()).boxed();
+        let feeding = async move {
+            future::select(feeds, Box::pin(shutdown)).await;
+        };
+        let working = async move {
+            future::join_all(reconcilers).await;
+            drop(ctx);
+        };
+        let publishing = publisher.run();
+        future::join3(feeding, working, publishing).await;
+    }
+}
+
+/// The sending end of a controller's queue. Unbounded: equal requests collapse in the scheduler behind it.
+type Queue<K> = mpsc::UnboundedSender<kube::runtime::reflector::ObjectRef<K>>;

@@ -1,0 +1,88 @@
+//! Reconciling one Organisation: counting its tokens.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
+use tokio::time::Instant;
+
+use super::{Context, Error};
+use crate::{
+    api::{Organisation, OrganisationStatus},
+    domain::counts,
+};
+
+const MANAGER: &str = "tokenwright-status";
+/// kube's scheduler takes no later times.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Writes the organisation's counts if they changed.
+pub(super) async fn reconcile(
+    organisation: Arc<DeserializeGuard<Organisation>>,
+    ctx: Arc<Context>,
+) -> Result<Action, Error> {
+    let started = Instant::now();
+    let result = match &organisation.0 {
+        Ok(organisation) => count(organisation, &ctx).await,
+        Err(invalid) => {
+            let name = invalid.metadata.name.as_deref().unwrap_or_default();
+            tracing::warn!(
+                name,
+                error = invalid.error,
+                "an Organisation cannot be read, so its tokens are held"
+            );
+            Ok(Action::await_change())
+        }
+    };
+    ctx.metrics
+        .reconciled("Organisation", result.as_ref().err(), started.elapsed());
+    result
+}
+
+/// Tries again soon.
+pub(super) fn on_error(organisation: Arc<DeserializeGuard<Organisation>>, error: &Error, _: Arc<Context>) -> Action {
+    tracing::warn!(name = organisation.name_any(), %error, "reconciling an Organisation failed");
+    Action::requeue(RETRY)
+}
+
+async fn count(organisation: &Organisation, ctx: &Context) -> Result<Action, Error> {
+    if organisation.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let now = Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now());
+    let name = organisation.name_any();
+    let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
+    let its = tokens
+        .iter()
+        .filter_map(|token| token.0.as_ref().ok())
+        .filter(|token| token.spec.organisation == name);
+    let (counts, next_change) = counts::count(its, &organisation.spec, now);
+    let status = counts::status(organisation, counts, now);
+    if organisation.status.as_ref() != Some(&status) {
+        write(organisation, status, ctx).await?;
+    }
+    Ok(next_change.map_or_else(Action::await_change, |at| Action::requeue(wait_until(at, now))))
+}
+
+async fn write(organisation: &Organisation, status: OrganisationStatus, ctx: &Context) -> Result<(), Error> {
+    let api: Api<Organisation> = Api::all(ctx.client.clone());
+    let wanted = Organisation {
+        status: Some(status),
+        ..organisation.clone()
+    };
+    let params = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    api.replace_status(&organisation.name_any(), &params, &wanted)
+        .await
+        .map_err(Error::api("write the status"))?;
+    Ok(())
+}
+
+fn wait_until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now).max(SignedDuration::from_secs(1)))
+        .unwrap_or(RETRY)
+        .min(LONGEST_WAIT)
+}

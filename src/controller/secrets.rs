@@ -1,0 +1,202 @@
+//! What is known of Secrets without reading them: their metadata, watched by label, and what was read of them last.
+//!
+//! No data of a Secret is kept. A Secret is read only when its resourceVersion is not the one that was last seen to be
+//! in order, or when what it should be has changed.
+
+use std::collections::HashMap;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+
+/// Namespace and name.
+pub(super) type Key = (String, String);
+
+/// One Secret as the watch shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) uid: String,
+    pub(super) version: String,
+    /// The UID of its controller.
+    pub(super) controller: Option<String>,
+    pub(super) claimed: bool,
+}
+
+/// What was last known of a Secret that was read, or written by this process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verified {
+    /// It was in order: held this credential and met the contract of this fingerprint.
+    InOrder {
+        version: String,
+        credential: u64,
+        masked: String,
+        contract: u64,
+    },
+    /// There was none, when last looked.
+    Gone,
+    /// Something came up that only reading it can settle.
+    Doubted,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Secrets {
+    seen: HashMap<Key, Seen>,
+    verified: HashMap<Key, Verified>,
+    /// Secrets of a list that is still coming in, by scope: those not in it are gone when it is complete.
+    listed: HashMap<Option<String>, HashMap<Key, Seen>>,
+}
+
+impl Secrets {
+    pub(super) fn seen(&self, key: &Key) -> Option<&Seen> {
+        self.seen.get(key)
+    }
+
+    pub(super) fn verified(&self, key: &Key) -> Option<&Verified> {
+        self.verified.get(key)
+    }
+
+    pub(super) fn verify(&mut self, key: &Key, verified: Verified) {
+        self.verified.insert(key.clone(), verified);
+    }
+
+    /// Has it read again.
+    pub(super) fn doubt(&mut self, key: &Key) {
+        self.verified.insert(key.clone(), Verified::Doubted);
+    }
+
+    /// Takes in what the watch, or the answer to a write, shows; an older version than the known one is ignored, because
+    /// the watch can lag behind the answers.
+    pub(super) fn observe(&mut self, key: Key, secret: Seen) {
+        let newer = self
+            .seen
+            .get(&key)
+            .is_none_or(|known| known.uid != secret.uid || number(&secret.version) >= number(&known.version));
+        if newer {
+            if self.verified.get(&key) == Some(&Verified::Gone) {
+                self.verified.remove(&key);
+            }
+            self.seen.insert(key, secret);
+        }
+    }
+
+    /// Takes in a deletion.
+    pub(super) fn gone(&mut self, key: &Key, uid: &str) {
+        if self.seen.get(key).is_some_and(|known| known.uid == uid) {
+            self.seen.remove(key);
+            self.verified.remove(key);
+        }
+    }
+
+    /// A list of everything in `scope` begins.
+    pub(super) fn list_begins(&mut self, scope: &Option<String>) {
+        self.listed.insert(scope.clone(), HashMap::new());
+    }
+
+    pub(super) fn list_item(&mut self, scope: &Option<String>, key: Key, secret: Seen) {
+        self.listed.entry(scope.clone()).or_default().insert(key, secret);
+    }
+
+    /// The list is complete. Returns the Secrets that are gone since.
+    pub(super) fn list_ends(&mut self, scope: &Option<String>) -> Vec<(Key, Seen)> {
+        let listed = self.listed.remove(scope).unwrap_or_default();
+        let in_scope = |key: &Key| scope.as_ref().is_none_or(|namespace| *namespace == key.0);
+        let gone: Vec<Key> = self
+            .seen
+            .keys()
+            .filter(|key| in_scope(key) && !listed.contains_key(*key))
+            .cloned()
+            .collect();
+        let gone = gone
+            .into_iter()
+            .filter_map(|key| {
+                self.verified.remove(&key);
+                self.seen.remove(&key).map(|seen| (key, seen))
+            })
+            .collect();
+        for (key, secret) in listed {
+            self.observe(key, secret);
+        }
+        gone
+    }
+}
+
+/// Resource versions of one cluster grow; one that is not a number counts as newest.
+fn number(version: &str) -> u128 {
+    version.parse().unwrap_or(u128::MAX)
+}
+
+/// What the watch shows of a Secret.
+pub(super) fn seen(secret: &PartialObjectMeta<Secret>) -> Option<(Key, Seen)> {
+    from_metadata(&secret.metadata)
+}
+
+/// The same from any Secret's metadata.
+pub(super) fn from_metadata(
+    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+) -> Option<(Key, Seen)> {
+    let key = (metadata.namespace.clone()?, metadata.name.clone()?);
+    let controller = metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true));
+    let seen = Seen {
+        uid: metadata.uid.clone()?,
+        version: metadata.resource_version.clone()?,
+        controller: controller.map(|owner| owner.uid.clone()),
+        claimed: crate::domain::secret::is_claimed(metadata),
+    };
+    Some((key, seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        ("shop".to_owned(), name.to_owned())
+    }
+
+    fn secret(uid: &str, version: &str) -> Seen {
+        Seen {
+            uid: uid.to_owned(),
+            version: version.to_owned(),
+            controller: None,
+            claimed: false,
+        }
+    }
+
+    #[test]
+    fn a_watch_that_lags_behind_an_answer_does_not_turn_time_back() {
+        let mut secrets = Secrets::default();
+        secrets.observe(key("a"), secret("1", "12"));
+        secrets.observe(key("a"), secret("1", "9"));
+        assert_eq!(secrets.seen(&key("a")), Some(&secret("1", "12")));
+        secrets.gone(&key("a"), "0");
+        assert_eq!(secrets.seen(&key("a")), Some(&secret("1", "12")));
+        secrets.gone(&key("a"), "1");
+        assert_eq!(secrets.seen(&key("a")), None);
+    }
+
+    #[test]
+    fn a_new_list_tells_what_went_while_nobody_watched() {
+        let mut secrets = Secrets::default();
+        secrets.observe(key("a"), secret("1", "1"));
+        secrets.observe(key("b"), secret("2", "2"));
+        secrets.observe(("other".to_owned(), "c".to_owned()), secret("3", "3"));
+        let scope = Some("shop".to_owned());
+        secrets.list_begins(&scope);
+        secrets.list_item(&scope, key("b"), secret("2", "5"));
+        let gone = secrets.list_ends(&scope);
+        assert_eq!(gone, [(key("a"), secret("1", "1"))]);
+        assert_eq!(secrets.seen(&key("b")), Some(&secret("2", "5")));
+        assert!(secrets.seen(&("other".to_owned(), "c".to_owned())).is_some());
+    }
+
+    #[test]
+    fn what_appears_is_no_longer_verified_to_be_gone() {
+        let mut secrets = Secrets::default();
+        secrets.verify(&key("a"), Verified::Gone);
+        secrets.observe(key("a"), secret("1", "1"));
+        assert_eq!(secrets.verified(&key("a")), None);
+    }
+}

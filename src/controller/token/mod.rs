@@ -1,0 +1,151 @@
+//! Reconciling one ApiToken: dereference, plan, apply, until nothing is left to do.
+
+mod apply;
+mod dereference;
+mod invalid;
+mod workload;
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use tokio::time::Instant;
+
+use super::{Context, Error};
+use crate::{
+    api::ApiToken,
+    domain::lifecycle::{self, Effect, Facts, Plan},
+};
+
+/// A token comes to rest after a handful of steps: three writes and a repair.
+const MOST_STEPS: usize = 12;
+/// kube's scheduler takes no later times; nothing is lost by looking earlier.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// When a newer version of the object is on its way and does not come.
+const STALE_WAIT: Duration = Duration::from_secs(5);
+/// When the object changed under a write: the watch brings the new version, and this in case it does not.
+const CONFLICT_WAIT: Duration = Duration::from_millis(500);
+
+/// Makes the cluster what `domain::lifecycle` decides for this token.
+pub(super) async fn reconcile(token: Arc<DeserializeGuard<ApiToken>>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let result = match &token.0 {
+        Ok(token) => attempt(token, &ctx).await,
+        Err(invalid) => invalid::report(invalid, &ctx).await,
+    };
+    ctx.metrics
+        .reconciled("ApiToken", result.as_ref().err(), started.elapsed());
+    result
+}
+
+/// Waits longer after every failure. A conflict is no failure: somebody else was quicker.
+pub(super) fn on_error(token: Arc<DeserializeGuard<ApiToken>>, error: &Error, ctx: Arc<Context>) -> Action {
+    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
+    if matches!(error, Error::Conflict { .. }) {
+        tracing::debug!(namespace, name, %error, "trying again");
+        return Action::requeue(CONFLICT_WAIT);
+    }
+    let (uid, generation) = (token.uid().unwrap_or_default(), token.meta().generation);
+    let jitter = rand::random::<f64>();
+    let wait = ctx.memory().backoffs.failed(&uid, generation, Instant::now(), jitter);
+    tracing::warn!(namespace, name, %error, retry_in = ?wait, "reconciling an ApiToken failed");
+    Action::requeue(wait)
+}
+
+async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
+    let uid = token.uid().unwrap_or_default();
+    let pause = ctx
+        .memory()
+        .backoffs
+        .remaining(&uid, token.metadata.generation, Instant::now());
+    if let Some(left) = pause {
+        return Ok(Action::requeue(left));
+    }
+    if is_outdated(token, ctx) {
+        return Ok(Action::requeue(STALE_WAIT));
+    }
+    let mut token = token.clone();
+    for _ in 0..MOST_STEPS {
+        let (plan, now) = decide(&token, ctx).await?;
+        let written = apply::status(&mut token, &plan, ctx, now).await?;
+        for notice in &plan.notices {
+            tracing::info!(
+                namespace = token.namespace().unwrap_or_default(),
+                name = token.name_any(),
+                reason = notice.reason,
+                "{}",
+                notice.message
+            );
+            ctx.events.publish(&token, notice);
+        }
+        if plan.effect == Effect::Nothing && !written {
+            ctx.memory().backoffs.reset(&uid);
+            return Ok(wait_for(&plan, now));
+        }
+        if let Err(error) = apply::effect(&token, &plan, ctx).await {
+            return Err(refused(&mut token, error, ctx).await);
+        }
+        if plan.effect == Effect::DeleteToken {
+            return Ok(Action::await_change());
+        }
+    }
+    Err(Error::Restless(MOST_STEPS))
+}
+
+async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestamp), Error> {
+    let organisation = ctx.organisation(&token.spec.organisation);
+    let labels = ctx.labels(token.metadata.namespace.as_deref().unwrap_or_default());
+    let secret = dereference::secret(token, ctx).await?;
+    let workloads = workload::progress(token, ctx).await?;
+    let (minted, denied) = {
+        let memory = ctx.memory();
+        let uid = token.metadata.uid.as_deref().unwrap_or_default();
+        (
+            memory.minted.get(uid).map(|(id, _)| *id),
+            memory.denied.get(uid).cloned(),
+        )
+    };
+    let facts = Facts {
+        organisation: organisation
+            .as_ref()
+            .and_then(|guard| guard.0.as_ref().ok())
+            .map(|found| &found.spec),
+        labels: &labels,
+        secret,
+        minted,
+        denied: denied.as_deref(),
+        workloads: workloads.as_deref(),
+        history: ctx.settings.history,
+    };
+    let now = ctx.now();
+    Ok((lifecycle::plan(token, &facts, now), now))
+}
+
+/// A refusal of the Secret's write becomes a condition at once, before the pause.
+async fn refused(token: &mut ApiToken, error: Error, ctx: &Context) -> Error {
+    if ctx.memory().denied.contains_key(&token.uid().unwrap_or_default())
+        && let Ok((plan, now)) = decide(token, ctx).await
+        && let Err(error) = apply::status(token, &plan, ctx, now).await
+    {
+        tracing::debug!(%error, "the refusal could not be written into the status");
+    }
+    error
+}
+
+/// Whether this process has written a newer version than this one: acting on the old one would only meet a conflict.
+fn is_outdated(token: &ApiToken, ctx: &Context) -> bool {
+    let number = |version: &String| version.parse::<u128>().ok();
+    let written = ctx
+        .memory()
+        .written
+        .get(&token.uid().unwrap_or_default())
+        .and_then(number);
+    let seen = token.metadata.resource_version.as_ref().and_then(number);
+    matches!((written, seen), (Some(written), Some(seen)) if seen < written)
+}
+
+fn wait_for(plan: &Plan, now: jiff::Timestamp) -> Action {
+    plan.next.map_or_else(Action::await_change, |next| {
+        let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+        Action::requeue(wait.min(LONGEST_WAIT))
+    })
+}

@@ -1,0 +1,110 @@
+//! Restarting the workloads that read a token's Secret at start.
+
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::super::{Context, Error, error::status as answer};
+use crate::{
+    api::{ApiToken, CredentialState, Workload, WorkloadKind},
+    domain::lifecycle::{Progress, WorkloadFact},
+    domain::restart::{Rollout, stamp},
+};
+
+const RESTART_MANAGER: &str = "tokenwright-restart";
+
+/// How far the workloads are, looked at only while they are to restart.
+pub(super) async fn progress(token: &ApiToken, ctx: &Context) -> Result<Option<Vec<WorkloadFact>>, Error> {
+    let Some(id) = restarting(token) else {
+        return Ok(None);
+    };
+    let (key, value) = stamp(token, id);
+    let mut facts = Vec::new();
+    for workload in token.restarts() {
+        let found = look(ctx, &token.namespace().unwrap_or_default(), workload).await?;
+        let progress = match found {
+            None => Progress::Missing,
+            Some(rollout) if rollout.template_annotations.get(&key) != Some(&value) => Progress::Unstamped,
+            Some(rollout) if !rollout.finished => Progress::RollingOut,
+            Some(_) => Progress::Done,
+        };
+        facts.push(WorkloadFact {
+            workload: workload.clone(),
+            progress,
+        });
+    }
+    Ok(Some(facts))
+}
+
+/// Stamps the workloads' pod templates with the current credential, which makes their controllers replace the pods.
+pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Context) -> Result<(), Error> {
+    let Some(id) = restarting(token) else { return Ok(()) };
+    let (key, value) = stamp(token, id);
+    let patch = Patch::Merge(json!({ "spec": { "template": { "metadata": { "annotations": { key: value } } } } }));
+    let namespace = token.namespace().unwrap_or_default();
+    for workload in workloads {
+        let result = match workload.kind {
+            WorkloadKind::Deployment => apply::<Deployment>(ctx, &namespace, &workload.name, &patch).await,
+            WorkloadKind::StatefulSet => apply::<StatefulSet>(ctx, &namespace, &workload.name, &patch).await,
+            WorkloadKind::DaemonSet => apply::<DaemonSet>(ctx, &namespace, &workload.name, &patch).await,
+        };
+        match result {
+            Err(error) if !answer(&error).is_some_and(|status| status.is_not_found()) => {
+                return Err(Error::api("restart a workload")(error));
+            }
+            _ => tracing::info!(namespace, kind = ?workload.kind, name = workload.name, "restarted a workload"),
+        }
+    }
+    Ok(())
+}
+
+async fn apply<K>(ctx: &Context, namespace: &str, name: &str, patch: &Patch<serde_json::Value>) -> kube::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
+    let params = PatchParams {
+        field_manager: Some(RESTART_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    api.patch_metadata(name, &params, patch).await.map(drop)
+}
+
+async fn look(ctx: &Context, namespace: &str, workload: &Workload) -> Result<Option<Rollout>, Error> {
+    match workload.kind {
+        WorkloadKind::Deployment => get(ctx, namespace, &workload.name, Rollout::of_deployment).await,
+        WorkloadKind::StatefulSet => get(ctx, namespace, &workload.name, Rollout::of_stateful_set).await,
+        WorkloadKind::DaemonSet => get(ctx, namespace, &workload.name, Rollout::of_daemon_set).await,
+    }
+}
+
+async fn get<K>(
+    ctx: &Context,
+    namespace: &str,
+    name: &str,
+    rollout: impl Fn(&K) -> Rollout,
+) -> Result<Option<Rollout>, Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
+    let found = api
+        .get_opt(name)
+        .await
+        .map_err(Error::api("look at a workload to restart"))?;
+    Ok(found.as_ref().map(rollout))
+}
+
+/// The id of the credential that the workloads have yet to take up.
+fn restarting(token: &ApiToken) -> Option<u64> {
+    let credentials = &token.status.as_ref()?.credentials;
+    credentials
+        .iter()
+        .find(|credential| credential.state == CredentialState::Active && credential.restarting)
+        .map(|credential| credential.id)
+}

@@ -1,0 +1,346 @@
+//! A sandbox with a controller in it, and what tests ask of both.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{
+    api::{
+        core::v1::{Namespace, Secret},
+        events::v1::Event,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use kube_sandbox::{RequestRecord, Sandbox};
+use rand::{SeedableRng, rngs::StdRng};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokenwright::{
+    api::{ApiToken, ApiTokenStatus, Credential, CredentialState, Organisation, condition, crds},
+    controller::{Clock, Controller, Settings},
+    domain::credential::Digest,
+    metrics::Metrics,
+};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+
+pub(crate) const START: &str = "2026-01-01T00:00:00Z";
+
+pub(crate) struct Cluster {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) client: Client,
+    pub(crate) metrics: Arc<Metrics>,
+    clock: Clock,
+    settings: Settings,
+    seed: u64,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// Time that passes as tokio's does: not at all, until everybody waits.
+fn paused_clock() -> Clock {
+    let (start, epoch): (Timestamp, Instant) = (START.parse().unwrap(), Instant::now());
+    Clock::new(move || start + SignedDuration::try_from(epoch.elapsed()).unwrap())
+}
+
+impl Cluster {
+    /// A cluster with the CRDs, namespace shop and organisation acme, and the controller running.
+    pub(crate) async fn start() -> Self {
+        let mut cluster = Self::without_controller().await;
+        cluster.run_controller();
+        cluster.idle().await;
+        cluster
+    }
+
+    pub(crate) async fn without_controller() -> Self {
+        Self::with_settings(Settings {
+            // No timer but those of the tokens: years pass in leaps.
+            clock_check: None,
+            watch_timeout: Some(0),
+            ..Settings::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn with_settings(settings: Settings) -> Self {
+        let clock = paused_clock();
+        let of_sandbox = clock.clone();
+        let sandbox = Sandbox::builder()
+            .clock(move || of_sandbox.now())
+            .watch_timeouts(false)
+            .build();
+        let client = Client::new(sandbox.service(), "default");
+        let cluster = Self {
+            sandbox,
+            client,
+            metrics: Arc::default(),
+            clock,
+            settings,
+            seed: 1,
+            running: None,
+        };
+        let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+        for crd in crds() {
+            definitions.create(&PostParams::default(), &crd).await.unwrap();
+        }
+        cluster.create_namespace("shop").await;
+        cluster.organisation(json!({})).await;
+        cluster.sandbox.requests().clear();
+        cluster
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
+    /// Starts a controller with fresh memory; every one has random numbers of its own.
+    pub(crate) fn run_controller(&mut self) {
+        self.seed += 1;
+        let client = Client::new(self.sandbox.service(), "default");
+        let controller = Controller::new(client, self.settings.clone(), self.metrics.clone())
+            .with_clock(self.clock.clone())
+            .with_entropy(Box::new(StdRng::seed_from_u64(self.seed)));
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(controller.run(async {
+            let _ = stopped.await;
+        }));
+        self.running = Some((stop, running));
+    }
+
+    /// Ends the controller as a crash does: in the middle of whatever it does.
+    pub(crate) async fn crash(&mut self) {
+        let (_stop, running) = self.running.take().unwrap();
+        running.abort();
+        let _ = running.await;
+    }
+
+    /// Ends the controller as SIGTERM does.
+    pub(crate) async fn stop(&mut self) {
+        let (stop, running) = self.running.take().unwrap();
+        stop.send(()).unwrap();
+        running.await.unwrap();
+    }
+
+    /// Returns when nobody has anything to do at this moment. The paused clock moves on by a few milliseconds, as it
+    /// only does when every task waits.
+    pub(crate) async fn idle(&self) {
+        self.pass(Duration::from_millis(20)).await;
+    }
+
+    /// Lets this much time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    pub(crate) async fn pass_hours(&self, hours: u64) {
+        self.pass(Duration::from_secs(hours * 3600)).await;
+    }
+
+    pub(crate) fn tokens(&self) -> Api<ApiToken> {
+        Api::namespaced(self.client.clone(), "shop")
+    }
+
+    pub(crate) fn secrets(&self) -> Api<Secret> {
+        Api::namespaced(self.client.clone(), "shop")
+    }
+
+    pub(crate) async fn create_namespace(&self, name: &str) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = serde_json::from_value(json!({ "metadata": { "name": name } })).unwrap();
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+    }
+
+    /// Creates the organisation acme, or changes it.
+    pub(crate) async fn organisation(&self, spec: Value) -> Organisation {
+        let organisations: Api<Organisation> = Api::all(self.client.clone());
+        let mut wanted = json!({ "tokenPrefix": "acme", "namespaces": { "names": ["shop"] } });
+        wanted
+            .as_object_mut()
+            .unwrap()
+            .extend(spec.as_object().unwrap().clone());
+        let organisation = json!({
+            "apiVersion": "tokenwright.dev/v1alpha1", "kind": "Organisation", "metadata": { "name": "acme" }, "spec": wanted,
+        });
+        match organisations.get_opt("acme").await.unwrap() {
+            None => {
+                organisations
+                    .create(&PostParams::default(), &serde_json::from_value(organisation).unwrap())
+                    .await
+            }
+            Some(mut known) => {
+                known.spec = serde_json::from_value(wanted).unwrap();
+                organisations.replace("acme", &PostParams::default(), &known).await
+            }
+        }
+        .unwrap()
+    }
+
+    pub(crate) async fn create(&self, name: &str, spec: Value) -> ApiToken {
+        let mut wanted = json!({ "organisation": "acme", "role": "Admin" });
+        wanted
+            .as_object_mut()
+            .unwrap()
+            .extend(spec.as_object().unwrap().clone());
+        let token = ApiToken::new(name, serde_json::from_value(wanted).unwrap());
+        self.tokens().create(&PostParams::default(), &token).await.unwrap()
+    }
+
+    /// Creates a token and waits until nothing more happens.
+    pub(crate) async fn issue(&self, name: &str, spec: Value) -> Token {
+        self.create(name, spec).await;
+        self.idle().await;
+        self.token(name).await
+    }
+
+    pub(crate) async fn patch(&self, name: &str, spec: Value) {
+        self.tokens()
+            .patch(name, &PatchParams::default(), &Patch::Merge(json!({ "spec": spec })))
+            .await
+            .unwrap();
+        self.idle().await;
+    }
+
+    pub(crate) async fn delete_secret(&self, name: &str) {
+        self.secrets().delete(name, &DeleteParams::default()).await.unwrap();
+        self.idle().await;
+    }
+
+    pub(crate) async fn token(&self, name: &str) -> Token {
+        let token = self.tokens().get(name).await.unwrap();
+        let secret = self.secrets().get_opt(&token.secret_name()).await.unwrap();
+        Token {
+            token,
+            secret,
+            now: self.now(),
+        }
+    }
+
+    /// The reasons of the Events about a token, in their order.
+    pub(crate) async fn events(&self, name: &str) -> Vec<String> {
+        let mut events = self.list::<Event>().await;
+        events.sort_by_key(|event| {
+            event
+                .metadata
+                .resource_version
+                .as_ref()
+                .map(|version| version.parse::<u64>().unwrap())
+        });
+        let about = |event: &Event| {
+            event
+                .regarding
+                .as_ref()
+                .is_some_and(|it| it.name.as_deref() == Some(name))
+        };
+        events
+            .into_iter()
+            .filter(about)
+            .filter_map(|event| event.reason)
+            .collect()
+    }
+
+    pub(crate) async fn list<K>(&self) -> Vec<K>
+    where
+        K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        Api::<K>::all(self.client.clone())
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+    }
+
+    /// The writes that were accepted since this was last called, as `verb resource`. Events are left out.
+    pub(crate) fn writes(&self) -> Vec<String> {
+        let log = self.sandbox.requests();
+        let writes = log
+            .all()
+            .iter()
+            .filter(|request| is_write(request))
+            .map(describe)
+            .collect();
+        log.clear();
+        writes
+    }
+
+    /// The reads of single objects since the log was last cleared.
+    pub(crate) fn reads(&self) -> Vec<String> {
+        let log = self.sandbox.requests();
+        log.all()
+            .iter()
+            .filter(|request| request.verb == "get" && !request.resource.is_empty())
+            .map(describe)
+            .collect()
+    }
+}
+
+fn is_write(request: &RequestRecord) -> bool {
+    request.write && request.resource != "events"
+}
+
+fn describe(request: &RequestRecord) -> String {
+    format!("{} {}", request.verb, request.full_resource())
+}
+
+/// One token and its Secret at one moment.
+pub(crate) struct Token {
+    pub(crate) token: ApiToken,
+    pub(crate) secret: Option<Secret>,
+    now: Timestamp,
+}
+
+impl Token {
+    pub(crate) fn status(&self) -> &ApiTokenStatus {
+        self.token.status.as_ref().expect("no status yet")
+    }
+
+    pub(crate) fn condition(&self) -> &Condition {
+        condition::find(&self.status().conditions, condition::READY).unwrap()
+    }
+
+    pub(crate) fn ready(&self) -> (&str, &str) {
+        let ready = self.condition();
+        (&ready.status, &ready.reason)
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.condition().message
+    }
+
+    pub(crate) fn value(&self, key: &str) -> Option<String> {
+        let value = self.secret.as_ref()?.data.as_ref()?.get(key)?;
+        Some(String::from_utf8(value.0.clone()).unwrap())
+    }
+
+    /// The credentials that a verifier would accept by their records.
+    pub(crate) fn accepted(&self) -> Vec<&Credential> {
+        self.token
+            .status
+            .iter()
+            .flat_map(|status| &status.credentials)
+            .filter(|credential| {
+                credential.state != CredentialState::Retired
+                    && credential.expires_at.as_ref().is_none_or(|end| end.0 > self.now)
+                    && credential.retired_at.as_ref().is_none_or(|end| end.0 > self.now)
+            })
+            .collect()
+    }
+
+    /// The id of the accepted credential whose token the Secret holds.
+    pub(crate) fn held(&self) -> Option<u64> {
+        let digest = Digest::of(self.value("token")?.as_bytes()).to_string();
+        self.accepted()
+            .iter()
+            .find(|credential| credential.digest == digest)
+            .map(|credential| credential.id)
+    }
+}

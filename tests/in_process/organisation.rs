@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+use tokenwright::api::{Organisation, TokenCounts};
+
+use crate::cluster::Cluster;
+
+async fn counts(cluster: &Cluster) -> TokenCounts {
+    let organisations: Api<Organisation> = Api::all(cluster.client.clone());
+    organisations.get("acme").await.unwrap().status.unwrap().tokens.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organisation_counts_its_tokens() {
+    let cluster = Cluster::start().await;
+    cluster.issue("a", json!({})).await;
+    cluster.issue("b", json!({ "expiry": { "after": "1h" } })).await;
+    cluster.issue("c", json!({ "suspended": true })).await;
+    cluster.pass(Duration::from_secs(3)).await;
+    let expected = TokenCounts {
+        total: 3,
+        active: 2,
+        expiring: 1,
+        suspended: 1,
+        ..TokenCounts::default()
+    };
+    assert_eq!(counts(&cluster).await, expected);
+    cluster.pass_hours(2).await;
+    cluster.tokens().delete("a", &DeleteParams::default()).await.unwrap();
+    cluster.pass(Duration::from_secs(3)).await;
+    let expected = TokenCounts {
+        total: 2,
+        expired: 1,
+        suspended: 1,
+        ..TokenCounts::default()
+    };
+    assert_eq!(counts(&cluster).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_tokens_change_the_counts_a_few_times_only() {
+    let cluster = Cluster::start().await;
+    cluster.writes();
+    for number in 0..200 {
+        cluster.create(&format!("t{number}"), json!({})).await;
+    }
+    cluster.pass(Duration::from_secs(5)).await;
+    assert_eq!(counts(&cluster).await.active, 200);
+    let of_organisation = cluster
+        .writes()
+        .iter()
+        .filter(|write| *write == "update organisations/status")
+        .count();
+    assert!(of_organisation <= 3, "{of_organisation} writes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_follow_their_organisation() {
+    let cluster = Cluster::start().await;
+    cluster.issue("web", json!({})).await;
+    let steps = [
+        (json!({ "suspended": true }), "OrganisationSuspended"),
+        (json!({ "namespaces": {} }), "NamespaceNotAllowed"),
+        (json!({ "roles": [{ "name": "Other" }] }), "RoleNotFound"),
+        (json!({}), "Issued"),
+    ];
+    for (spec, reason) in steps {
+        cluster.organisation(spec).await;
+        cluster.idle().await;
+        assert_eq!(cluster.token("web").await.ready().1, reason);
+    }
+    let organisations: Api<Organisation> = Api::all(cluster.client.clone());
+    organisations.delete("acme", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    let token = cluster.token("web").await;
+    assert_eq!(
+        (token.ready().1, token.secret.is_some()),
+        ("OrganisationNotFound", true)
+    );
+    cluster.organisation(json!({})).await;
+    cluster.idle().await;
+    assert_eq!(cluster.token("web").await.ready(), ("True", "Issued"));
+    assert_eq!(cluster.token("web").await.held(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_allowed_by_its_labels_as_they_change() {
+    let cluster = Cluster::start().await;
+    cluster
+        .organisation(json!({ "namespaces": { "selector": { "matchLabels": { "tokens": "yes" } } } }))
+        .await;
+    let token = cluster.issue("web", json!({})).await;
+    assert_eq!(token.ready().1, "NamespaceNotAllowed");
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    for (label, reason) in [
+        (json!("yes"), "Issued"),
+        (json!(null), "NamespaceNotAllowed"),
+        (json!("yes"), "Issued"),
+    ] {
+        let patch = json!({ "metadata": { "labels": { "tokens": label } } });
+        namespaces
+            .patch("shop", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
+        cluster.idle().await;
+        assert_eq!(cluster.token("web").await.ready().1, reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_namespace_goes_with_everything_in_it() {
+    let cluster = Cluster::start().await;
+    cluster.issue("web", json!({})).await;
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.delete("shop", &DeleteParams::default()).await.unwrap();
+    cluster.pass(Duration::from_secs(30)).await;
+    assert!(namespaces.get_opt("shop").await.unwrap().is_none());
+}
