@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, WriteOptions, create};
 
+const AUTOUPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 const READ: &[&str] = &["get", "list", "watch"];
 const WRITE: &[&str] = &["create", "delete", "deletecollection", "patch", "update"];
 
@@ -58,7 +59,7 @@ fn cluster_roles() -> Vec<Value> {
     let role = |name: &str, labels: Value, rules: Vec<Value>| {
         let mut labels = labels;
         labels["kubernetes.io/bootstrapping"] = "rbac-defaults".into();
-        json!({"metadata": {"name": name, "labels": labels}, "rules": rules})
+        json!({"metadata": {"name": name, "labels": labels, "annotations": {AUTOUPDATE: "true"}}, "rules": rules})
     };
     let into = |target: &str| json!({format!("rbac.authorization.k8s.io/aggregate-to-{target}"): "true"});
     let gathering = |name: &str, labels: Value| {
@@ -159,7 +160,7 @@ pub(crate) fn install(cluster: &mut Cluster) {
     for (role, groups) in BINDINGS {
         let subject = |name: &&str| json!({"apiGroup": group, "kind": "Group", "name": name});
         let binding = json!({
-            "metadata": {"name": role, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+            "metadata": {"name": role, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}, "annotations": {AUTOUPDATE: "true"}},
             "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
             "subjects": groups.iter().map(subject).collect::<Vec<_>>(),
         });

@@ -53,9 +53,9 @@ pub(crate) fn check(
                     let mut refusal = Refusal::new(
                         http::StatusCode::NOT_FOUND,
                         "NotFound",
-                        format!("{plural}.{} \"{role}\" not found", resource.group),
+                        format!("{} \"{role}\" not found", resource.qualified()),
                     );
-                    refusal.details = Some(crate::status::details(&resource.group, plural, role));
+                    refusal.details = Some(crate::status::details(&resource.group, &resource.plural, role));
                     return Err(refusal);
                 }
             }

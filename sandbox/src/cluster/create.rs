@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::prepare::{admit, counts_generations, prune, tidy_metadata};
+use super::prepare::{admit, counts_generations, decode, prune};
 use super::{Cluster, WriteOptions};
 use crate::catalog::Resource;
 use crate::status::{Answer, Refusal};
@@ -21,7 +21,7 @@ pub(crate) fn create(
     mut object: Value,
     options: &mut WriteOptions,
 ) -> Answer<Arc<Stored>> {
-    let mut problems = tidy_metadata(resource, &mut object)?;
+    let mut problems = decode(resource, &mut object, None)?;
     problems.extend(prune(resource, &mut object));
     options.strict(resource, problems, None)?;
     let metadata = &mut object["metadata"];

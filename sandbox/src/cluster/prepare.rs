@@ -34,7 +34,7 @@ pub(crate) struct WriteOptions {
 
 impl WriteOptions {
     /// Refuses, warns of, or passes over what is wrong with the encoding of an object.
-    pub(crate) fn strict(&mut self, resource: &Resource, problems: Vec<String>, patched: Option<&Value>) -> Answer<()> {
+    pub(crate) fn strict(&mut self, resource: &Resource, problems: Vec<String>, patched: Option<&str>) -> Answer<()> {
         match self.strictness {
             _ if problems.is_empty() => Ok(()),
             Strictness::Ignore => Ok(()),
@@ -44,113 +44,94 @@ impl WriteOptions {
             }
             Strictness::Strict => {
                 let problem = format!("strict decoding error: {}", problems.join(", "));
-                let (kind, version) = (&resource.kind, &resource.version);
                 Err(match patched {
-                    Some(patched) => {
-                        let error = FieldError {
-                            kind: ErrorKind::Invalid,
-                            field: "patch".to_owned(),
-                            value: Some(patched.to_string().into()),
-                            detail: problem,
-                        };
-                        Refusal::invalid("", "", "", &[error])
-                    }
-                    None => Refusal::bad_request(format!(
-                        "{kind} in version \"{version}\" cannot be handled as a {kind}: {problem}"
-                    )),
+                    Some(patched) => bad_patch(patched, problem),
+                    None => unreadable(resource, &problem),
                 })
             }
         }
     }
 }
 
-/// Metadata that the server alone writes.
-const METADATA: &[&str] = &[
-    "annotations",
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "finalizers",
-    "generateName",
-    "generation",
-    "labels",
-    "managedFields",
-    "name",
-    "namespace",
-    "ownerReferences",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-];
+/// What a body brings cannot be read as the resource's kind.
+fn unreadable(resource: &Resource, why: &str) -> Box<Refusal> {
+    let (kind, version) = (&resource.kind, &resource.version);
+    Refusal::bad_request(format!(
+        "{kind} in version \"{version}\" cannot be handled as a {kind}: {why}"
+    ))
+}
 
-/// Brings an object's metadata into shape: only known fields, of the right types; answers what was dropped.
-pub(super) fn tidy_metadata(resource: &Resource, object: &mut Value) -> Answer<Vec<String>> {
-    let mismatch = |what: &str| {
-        let (kind, version) = (&resource.kind, &resource.version);
-        Refusal::bad_request(format!(
-            "{kind} in version \"{version}\" cannot be handled as a {kind}: json: {what}"
-        ))
+/// What a patch makes of an object cannot be read as its kind.
+fn bad_patch(patched: &str, why: String) -> Box<Refusal> {
+    let error = FieldError {
+        kind: ErrorKind::Invalid,
+        field: "patch".to_owned(),
+        value: Some(patched.into()),
+        detail: why,
     };
-    let Some(fields) = object.as_object_mut() else {
-        return Err(mismatch("cannot unmarshal into Go value: expected an object"));
-    };
-    let metadata = fields.entry("metadata").or_insert_with(|| Map::new().into());
-    if metadata.is_null() {
-        *metadata = Map::new().into();
-    }
-    let Some(metadata) = metadata.as_object_mut() else {
-        return Err(mismatch(
-            "cannot unmarshal metadata into Go struct field of type v1.ObjectMeta",
-        ));
-    };
-    let mut unknown = Vec::new();
-    metadata.retain(|field, value| {
-        let known = METADATA.contains(&field.as_str());
-        if !known {
-            unknown.push(format!("unknown field \"metadata.{field}\""));
+    Refusal::invalid("", "", "", &[error])
+}
+
+/// Reads an object as its kind: drops the fields that the kind does not have (metadata's, for custom resources, whose
+/// schemas speak for the rest) and answers them, and refuses values of wrong types. `patched` is how complaints about a
+/// patch show it.
+pub(super) fn decode(resource: &Resource, object: &mut Value, patched: Option<&str>) -> Answer<Vec<String>> {
+    let read = match &resource.custom {
+        Some(_) => validate::decode_metadata(object),
+        None => {
+            drop_nulls(object, resource);
+            validate::decode_builtin(&resource.group, &resource.kind, object)
         }
-        known && !is_empty(value)
-    });
+    };
+    let unknown = read.map_err(|why| match patched {
+        Some(patched) => bad_patch(patched, why),
+        None => unreadable(resource, &why),
+    })?;
+    tidy_metadata(object);
+    Ok(unknown
+        .into_iter()
+        .map(|path| format!("unknown field \"{path}\""))
+        .collect())
+}
+
+/// What is null is not there, in a Go struct. (Definitions carry schemas, in which a null may be a default.)
+fn drop_nulls(object: &mut Value, resource: &Resource) {
+    fn drop(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|_, value| !value.is_null());
+                fields.values_mut().for_each(drop);
+            }
+            Value::Array(items) => items.iter_mut().for_each(drop),
+            _ => {}
+        }
+    }
+    if resource.group != "apiextensions.k8s.io" {
+        drop(object);
+    }
+}
+
+/// Leaves out of the metadata what is empty, and what is not kept here.
+fn tidy_metadata(object: &mut Value) {
+    if !object["metadata"].is_object() {
+        object["metadata"] = Map::new().into();
+    }
+    let Some(metadata) = object["metadata"].as_object_mut() else {
+        return;
+    };
     metadata.remove("managedFields");
     metadata.remove("selfLink");
+    metadata.retain(|_, value| !is_empty(value));
     for field in ["labels", "annotations"] {
-        let Some(map) = metadata.get_mut(field) else { continue };
-        let Some(entries) = map.as_object_mut() else {
-            return Err(mismatch(&format!(
-                "cannot unmarshal {} into Go struct field ObjectMeta.metadata.{field} of type map[string]string",
-                json_type(map)
-            )));
-        };
-        for value in entries.values_mut() {
-            if value.is_null() {
-                *value = "".into();
-            } else if !value.is_string() {
-                return Err(mismatch(&format!(
-                    "cannot unmarshal {} into Go struct field ObjectMeta.metadata.{field} of type string",
-                    json_type(value)
-                )));
-            }
+        let entries = metadata.get_mut(field).and_then(Value::as_object_mut);
+        for value in entries
+            .into_iter()
+            .flat_map(Map::values_mut)
+            .filter(|value| value.is_null())
+        {
+            *value = "".into();
         }
     }
-    for field in ["name", "namespace", "generateName", "uid", "resourceVersion"] {
-        if let Some(value) = metadata.get(field).filter(|value| !value.is_string()) {
-            return Err(mismatch(&format!(
-                "cannot unmarshal {} into Go struct field ObjectMeta.metadata.{field} of type string",
-                json_type(value)
-            )));
-        }
-    }
-    let list_of = |field: &str, test: fn(&Value) -> bool| {
-        metadata
-            .get(field)
-            .is_some_and(|list| !list.as_array().is_some_and(|items| items.iter().all(test)))
-    };
-    if list_of("finalizers", Value::is_string) || list_of("ownerReferences", Value::is_object) {
-        return Err(mismatch(
-            "cannot unmarshal metadata: finalizers and ownerReferences must be lists",
-        ));
-    }
-    Ok(unknown)
 }
 
 fn is_empty(value: &Value) -> bool {

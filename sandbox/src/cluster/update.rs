@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::prepare::{admit, counts_generations, prune, tidy_metadata};
-use super::{Cluster, Strictness, WriteOptions};
+use super::prepare::{admit, counts_generations, decode, prune};
+use super::{Cluster, WriteOptions};
 use crate::catalog::Resource;
 use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal};
@@ -25,7 +25,11 @@ pub(crate) enum Origin<'a> {
     /// A whole object, put in place of the old one.
     Put(Value),
     /// A change to the old one.
-    Patch(&'a dyn Fn(&Value) -> Answer<Value>),
+    Patch {
+        apply: &'a dyn Fn(&Value) -> Answer<Value>,
+        /// How complaints show the patch; without it, they show what it makes of the object.
+        shown: Option<String>,
+    },
 }
 
 /// Replaces an object; the answer tells whether anything is left of it in the store by its key.
@@ -41,19 +45,19 @@ pub(crate) fn update(
         .find(&resource.table, key)
         .ok_or_else(|| Refusal::not_found(resource, &key.name))?;
     let old = resource.show(&current);
-    let (mut new, is_patch) = match origin {
-        Origin::Put(new) => (new, false),
-        Origin::Patch(patch) => (patch(&old)?, true),
+    let (mut new, is_patch, mut shown) = match origin {
+        Origin::Put(new) => (new, false, None),
+        Origin::Patch { apply, shown } => (apply(&old)?, true, shown),
     };
-    // Strict decoding complains of the whole object.
-    let patched = is_patch
-        .then(|| new.clone())
-        .filter(|_| options.strictness == Strictness::Strict);
-    let mut problems = tidy_metadata(resource, &mut new)?;
+    if is_patch && shown.is_none() {
+        shown = Some(new.to_string());
+    }
+    let shown = shown.as_deref();
+    let mut problems = decode(resource, &mut new, shown)?;
     check_identity(resource, key, &old, &new, is_patch)?;
     keep_system_fields(resource, &old, &mut new);
     problems.extend(prune(resource, &mut new));
-    options.strict(resource, problems, patched.as_ref())?;
+    options.strict(resource, problems, shown)?;
     let mut new = restrict(resource, part, &old, new);
     admit(cluster, resource, &mut new, Some(&old), options)?;
     if counts_generations(resource) && spec_differs(resource, &old, &new) {

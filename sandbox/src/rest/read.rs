@@ -192,9 +192,15 @@ fn page(
         Some(past) => Box::new(crate::store::within(past, namespace, after.as_ref())),
         None => Box::new(table.within(namespace, after.as_ref())),
     };
-    let mut matching = matching.filter(|object| selector.matches(object));
-    let objects: Vec<_> = matching.by_ref().take(limit).cloned().collect();
-    let left = if objects.len() == limit { matching.count() } else { 0 };
+    let mut all = matching;
+    let objects: Vec<_> = all
+        .by_ref()
+        .filter(|object| selector.matches(object))
+        .take(limit)
+        .cloned()
+        .collect();
+    // What is left may not match: the real server does not look either.
+    let left = if objects.len() == limit { all.count() } else { 0 };
     let more = objects.last().filter(|_| left > 0).map(|last| (last.key.clone(), left));
     Ok(Page {
         objects,
@@ -217,6 +223,11 @@ fn too_old(call: &Call, asked: u64, oldest: u64) -> Box<Refusal> {
 fn moment(cluster: &Cluster, call: &Call) -> Answer<(Option<u64>, Option<Key>)> {
     let token = call.query.text("continue");
     if !token.is_empty() {
+        if !call.query.text("resourceVersion").is_empty() {
+            return Err(Refusal::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
         let (revision, key) = read_token(token).ok_or_else(|| {
             Refusal::bad_request(format!("invalid continue token: continue key is not valid: {token}"))
         })?;

@@ -9,6 +9,7 @@ use crate::auth::{Attempt, Rule, User};
 use crate::catalog::Resource;
 use crate::cluster::Cluster;
 use crate::sandbox::Shared;
+use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal};
 use crate::store::{items, text};
 
@@ -34,9 +35,9 @@ pub(super) fn answer(
         "localsubjectaccessreviews" => {
             let namespace = &incoming.call.attempt.namespace;
             if text(&spec["resourceAttributes"]["namespace"]) != namespace {
-                return Err(Refusal::bad_request(
-                    "spec.resourceAttributes.namespace must match metadata.namespace of the review",
-                ));
+                let given = spec["resourceAttributes"]["namespace"].clone();
+                let field = "spec.resourceAttributes.namespace";
+                return Err(invalid(field, given, "must match metadata.namespace"));
             }
             access(cluster, &subject(spec)?, spec)?
         }
@@ -44,7 +45,7 @@ pub(super) fn answer(
     };
     review["status"] = status;
     if !review["metadata"].is_object() {
-        review["metadata"] = json!({"creationTimestamp": null});
+        review["metadata"] = json!({"creationTimestamp": cluster.now_text()});
     }
     Ok(answer::value(StatusCode::CREATED, &review, false))
 }
@@ -55,6 +56,16 @@ impl User {
     }
 }
 
+fn invalid(field: &str, value: Value, detail: &str) -> Box<Refusal> {
+    let error = FieldError {
+        kind: ErrorKind::Invalid,
+        field: field.to_owned(),
+        value: Some(value),
+        detail: detail.to_owned(),
+    };
+    Refusal::invalid("authorization.k8s.io", "", "", &[error])
+}
+
 fn subject(spec: &Value) -> Answer<User> {
     let mut user = User::new(text(&spec["user"]));
     user.groups = items(&spec["groups"])
@@ -62,7 +73,11 @@ fn subject(spec: &Value) -> Answer<User> {
         .map(|group| text(group).to_owned())
         .collect();
     if user.name.is_empty() && user.groups.is_empty() {
-        return Err(Refusal::bad_request("at least one of user or group must be specified"));
+        return Err(invalid(
+            "spec.user",
+            "".into(),
+            "at least one of user or group must be specified",
+        ));
     }
     Ok(user)
 }
@@ -71,9 +86,8 @@ fn access(cluster: &mut Cluster, user: &User, spec: &Value) -> Answer<Value> {
     let owned = |value: &Value| text(value).to_owned();
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     if resource.is_object() == path.is_object() {
-        return Err(Refusal::bad_request(
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        ));
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        return Err(invalid("spec.resourceAttributes", Value::Null, detail));
     }
     let attempt = if path.is_object() {
         Attempt {

@@ -53,7 +53,10 @@ pub(super) fn answer(
         resource,
         &key,
         Part::Main,
-        Origin::Patch(&change),
+        Origin::Patch {
+            apply: &change,
+            shown: None,
+        },
         &mut options,
     )?;
     let shown = scale_of(paths, &resource.show(&changed));

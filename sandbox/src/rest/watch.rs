@@ -27,6 +27,8 @@ use crate::table::{self, IncludeObject};
 const DEFAULT_LIFE: Duration = Duration::from_secs(45 * 60);
 /// How often a watch that allows it hears which revision it has reached.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// A watch that is shorter gets no bookmark at its end.
+const SHORT: Duration = Duration::from_secs(2);
 /// Events taken over at a time: what one slow watch holds in memory.
 const BATCH: usize = 256;
 
@@ -88,7 +90,7 @@ pub(crate) fn watch(
         queue: VecDeque::new(),
         started: table.delivery(),
         signal: table.subscribe(),
-        bookmarks,
+        bookmarks: bookmarks && life > SHORT,
         first: true,
         over: false,
         deadline: None,

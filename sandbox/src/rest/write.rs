@@ -106,7 +106,17 @@ pub(super) fn change(
             }
             Ok(patched)
         };
-        cluster::update(cluster, resource, &key, part, Origin::Patch(&apply), &mut options)?
+        cluster::update(
+            cluster,
+            resource,
+            &key,
+            part,
+            Origin::Patch {
+                apply: &apply,
+                shown: patch.shown(),
+            },
+            &mut options,
+        )?
     } else {
         let object = body::read_object(resource, &incoming.headers, &incoming.body)?;
         let absent = part == Part::Main && cluster.find(&resource.table, &key).is_none();
@@ -181,5 +191,28 @@ impl Patch {
             Self::Strategic(patch) => patch::apply_strategic(&mut changed, patch),
         }
         Ok(changed)
+    }
+
+    /// A strategic merge patch is shown as it is, in the way Go prints it; of others, complaints show the outcome.
+    fn shown(&self) -> Option<String> {
+        match self {
+            Self::Strategic(patch) => Some(go_text(patch)),
+            Self::Json(_) | Self::Merge(_) => None,
+        }
+    }
+}
+
+/// A value as Go prints it.
+fn go_text(value: &Value) -> String {
+    let join = |parts: Vec<String>| parts.join(" ");
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", join(items.iter().map(go_text).collect())),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name}:{}", go_text(value)));
+            format!("map[{}]", join(fields.collect()))
+        }
+        plain => plain.to_string(),
     }
 }
