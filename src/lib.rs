@@ -1,6 +1,15 @@
 //! tokenwright: an organisation's API tokens as Kubernetes resources.
+//!
+//! The map of this house; arrows run one way, `main → cli → controller → domain → api`.
+//!
+//! - [`api`]: the custom resources, their schema, conditions and reasons.
+//! - [`domain`]: pure decisions. `domain::lifecycle::plan` is the heart: what is to be done about one token now.
+//! - [`controller`]: watches, and carries out what `domain` decides.
+//! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] and [`metrics`]: what they say of themselves.
 
 pub mod api;
+pub mod args;
+pub mod cli;
 pub mod controller;
 pub mod domain;
 pub mod metrics;

@@ -1,3 +1,29 @@
-//! The `tokenwright` binary.
+//! The `tokenwright` binary: reads the command line and starts a mode.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokenwright::{
+    api,
+    args::{Arguments, Command},
+    cli,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // Two crates of the dependencies could provide the cryptography; say which.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let result = match Arguments::parse().command {
+        Command::Controller(arguments) => cli::controller(arguments).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(arguments) => cli::sandbox(arguments).await,
+        Command::Crd => api::print_crds().map_err(Into::into).map(|crds| {
+            print!("{crds}");
+            ExitCode::SUCCESS
+        }),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("tokenwright: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,104 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::telemetry::LogFormat;
+
+/// An organisation's API tokens as Kubernetes resources.
+///
+/// Apply an Organisation and an ApiToken, and get a Secret that holds the token and is replaced or deleted in time.
+/// Begin with 'tokenwright sandbox': it needs no cluster.
+#[derive(Debug, Parser)]
+#[command(name = "tokenwright", version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The modes of the binary.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look after the ApiTokens of a cluster.
+    Controller(ControllerArguments),
+    /// Try everything without a cluster: an API server in memory, the resources and the controller in one process.
+    #[cfg(feature = "sandbox")]
+    Sandbox(SandboxArguments),
+    /// Print the CustomResourceDefinitions as YAML, for 'kubectl apply -f -'.
+    Crd,
+}
+
+/// `tokenwright controller`.
+#[derive(Debug, Args)]
+pub struct ControllerArguments {
+    /// How to reach the cluster. Default: $KUBECONFIG, ~/.kube/config, or the service account when run in a Pod.
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+
+    /// Watch only these namespaces, separated by commas. Default: all of them.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "TOKENWRIGHT_NAMESPACES")]
+    pub namespaces: Vec<String>,
+
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics: SocketAddr,
+
+    /// How many tokens to work on at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+
+    /// How many retired credentials a token's status keeps, so that their use can be told from a guess.
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
+    pub history: u8,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// `tokenwright sandbox`.
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub struct SandboxArguments {
+    /// Where to write the kubeconfig that reaches the sandbox.
+    #[arg(long, value_name = "PATH", default_value = ".sandbox/kubeconfig")]
+    pub kubeconfig: PathBuf,
+
+    /// The loopback address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+
+    /// A manifest, or a folder of them, to apply at the start. Can be given several times. Default: the quickstart.
+    #[arg(long, value_name = "PATH")]
+    pub apply: Vec<PathBuf>,
+
+    /// Exit as soon as every applied ApiToken is Ready: with 0, or with 1 and the reasons after --timeout.
+    #[arg(long)]
+    pub once: bool,
+
+    /// How many seconds --once waits.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "once")]
+    pub timeout: u64,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// How to log.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// How log lines are written to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug, or module=level pairs. RUST_LOG overrides it.
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<String>,
+}

@@ -1,0 +1,183 @@
+//! Reading manifests and applying them as `kubectl apply` would.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use http::{Request, header::CONTENT_TYPE};
+use kube::{
+    Client, Resource,
+    core::{DynamicObject, GroupVersionKind},
+    discovery::{self, Scope},
+};
+use serde_json::Value;
+
+/// The annotation by which `kubectl apply` knows what it applied before.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The quickstart, for when no file is given and none is at hand.
+const QUICKSTART: &str = include_str!("../../../examples/quickstart.yaml");
+
+/// One file of manifests.
+pub(super) struct File {
+    pub(super) name: String,
+    objects: Vec<Value>,
+}
+
+/// What became of one object.
+pub(super) struct Applied {
+    /// `apitoken.tokenwright.dev/web`.
+    pub(super) what: String,
+    /// Kind, namespace and name.
+    pub(super) identity: (String, String, String),
+    /// `created` or `configured`, or why not.
+    pub(super) outcome: Result<&'static str, String>,
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Reads the files and folders, or the quickstart where none are given.
+pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<File>, Error> {
+    if paths.is_empty() {
+        let objects = parse("the quickstart", QUICKSTART)?;
+        return Ok(vec![File {
+            name: "examples/quickstart.yaml".to_owned(),
+            objects,
+        }]);
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        for path in expand(path)? {
+            let name = path.display().to_string();
+            let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {name}: {error}"))?;
+            files.push(File {
+                objects: parse(&name, &text)?,
+                name,
+            });
+        }
+    }
+    Ok(files)
+}
+
+/// A file itself; the manifests of a folder, in the order of their names.
+fn expand(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let is_manifest = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+    };
+    let entries = fs::read_dir(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(is_manifest)
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(format!("there are no .yaml, .yml or .json files in {}", path.display()).into());
+    }
+    Ok(found)
+}
+
+fn parse(name: &str, text: &str) -> Result<Vec<Value>, Error> {
+    let objects: Vec<Value> =
+        serde_saphyr::from_multiple(text).map_err(|error| format!("{name} is not YAML: {error}"))?;
+    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+}
+
+impl File {
+    /// Applies the objects in their order. One that is refused does not stop the others.
+    pub(super) async fn apply(&self, client: &Client) -> Vec<Applied> {
+        let mut applied = Vec::new();
+        for object in &self.objects {
+            applied.push(apply(client, object).await);
+        }
+        applied
+    }
+}
+
+async fn apply(client: &Client, object: &Value) -> Applied {
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (kind, name) = (text("/kind"), text("/metadata/name"));
+    let namespace = Some(text("/metadata/namespace"))
+        .filter(|it| !it.is_empty())
+        .unwrap_or("default".to_owned());
+    let (group, version) = match text("/apiVersion").rsplit_once('/') {
+        Some((group, version)) => (group.to_owned(), version.to_owned()),
+        None => (String::new(), text("/apiVersion")),
+    };
+    let dot = if group.is_empty() { "" } else { "." };
+    let what = format!("{}{dot}{group}/{name}", kind.to_lowercase());
+    let outcome = put(
+        client,
+        object,
+        &GroupVersionKind {
+            group,
+            version,
+            kind: kind.clone(),
+        },
+        &namespace,
+        &name,
+    )
+    .await;
+    Applied {
+        what,
+        identity: (kind, namespace, name),
+        outcome: outcome.map_err(|error| error.to_string()),
+    }
+}
+
+/// Creates the object, or merges it into the one that is there.
+async fn put(
+    client: &Client,
+    object: &Value,
+    kind: &GroupVersionKind,
+    namespace: &str,
+    name: &str,
+) -> Result<&'static str, Error> {
+    let (resource, capabilities) = discovery::pinned_kind(client, kind)
+        .await
+        .map_err(|error| match error {
+            kube::Error::Api(status) if status.code != 404 => status.message.clone(),
+            _ => format!(
+                "the sandbox does not serve kind {:?} of {:?}",
+                kind.kind,
+                kind.api_version()
+            ),
+        })?;
+    let namespace = (capabilities.scope == Scope::Namespaced).then_some(namespace);
+    let collection = DynamicObject::url_path(&resource, namespace);
+    let mut object = object.clone();
+    let last_applied = format!("{object}\n");
+    object["metadata"]["annotations"][LAST_APPLIED] = Value::String(last_applied);
+
+    let body = serde_json::to_vec(&object)?;
+    let create = Request::post(format!("{collection}?{PARAMETERS}")).header(CONTENT_TYPE, "application/json");
+    match client.request::<Value>(create.body(body.clone())?).await {
+        Ok(_) => Ok("created"),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            let patch = Request::patch(format!("{collection}/{name}?{PARAMETERS}"))
+                .header(CONTENT_TYPE, "application/merge-patch+json");
+            client.request::<Value>(patch.body(body)?).await.map_err(explain)?;
+            Ok("configured")
+        }
+        Err(error) => Err(explain(error)),
+    }
+}
+
+const PARAMETERS: &str = "fieldValidation=Strict&fieldManager=tokenwright-sandbox";
+
+fn explain(error: kube::Error) -> Error {
+    match error {
+        kube::Error::Api(status) => status.message.clone().into(),
+        other => other.to_string().into(),
+    }
+}
