@@ -27,35 +27,38 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Why a definition's names cannot be accepted: another resource of the same group has one of them.
+/// Why a definition's names cannot be accepted: another resource of the same group has one of them. Of several
+/// conflicts, the real server tells of the last that it looks for, and so of the first here.
 pub(crate) fn names_conflict(catalog: &Catalog, names: &Names<'_>) -> Option<(&'static str, String)> {
     let others = || {
         catalog
             .all()
             .filter(|other| other.group == names.group && other.plural != names.plural)
     };
-    let kind = text(&names.spec["kind"]);
-    if others().any(|other| other.kind == kind || other.list_kind == kind) {
-        return Some(("KindConflict", format!("\"{kind}\" is already in use")));
-    }
-    let list_kind = text(&names.spec["listKind"]);
-    if others().any(|other| other.kind == list_kind || other.list_kind == list_kind) {
-        return Some(("ListKindConflict", format!("\"{list_kind}\" is already in use")));
-    }
-    let singular = text(&names.spec["singular"]);
-    let taken = |name: &str| {
+    let kind_taken = |name: &str| others().any(|other| other.kind == name || other.list_kind == name);
+    let name_taken = |name: &str| {
         others().any(|other| {
             other.singular == name || other.plural == name || other.short_names.iter().any(|short| short == name)
         })
     };
-    if taken(singular) {
-        return Some(("SingularConflict", format!("\"{singular}\" is already in use")));
-    }
+    let conflict = |reason: &'static str, name: &str| Some((reason, format!("\"{name}\" is already in use")));
+    let (kind, list_kind) = (text(&names.spec["kind"]), text(&names.spec["listKind"]));
+    let singular = text(&names.spec["singular"]);
     let short = items(&names.spec["shortNames"])
         .iter()
         .map(text)
-        .find(|name| taken(name))?;
-    Some(("ShortNamesConflict", format!("\"{short}\" is already in use")))
+        .find(|name| name_taken(name));
+    if kind_taken(list_kind) {
+        conflict("ListKindConflict", list_kind)
+    } else if kind_taken(kind) {
+        conflict("KindConflict", kind)
+    } else if let Some(short) = short {
+        conflict("ShortNamesConflict", short)
+    } else if name_taken(singular) {
+        conflict("SingularConflict", singular)
+    } else {
+        None
+    }
 }
 
 impl Definition {

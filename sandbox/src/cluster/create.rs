@@ -117,6 +117,9 @@ fn fill_system_fields(cluster: &mut Cluster, resource: &Resource, object: &mut V
     {
         fields.remove("status");
     }
+    if resource.is("apiextensions.k8s.io", "customresourcedefinitions") {
+        object["status"]["acceptedNames"] = json!({"plural": "", "kind": ""});
+    }
     if resource.is("", "namespaces") {
         let name = object["metadata"]["name"].clone();
         object["status"] = json!({"phase": "Active"});

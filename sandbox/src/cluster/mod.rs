@@ -221,7 +221,36 @@ impl Cluster {
         }
         if changed {
             self.catalog = Arc::new(Catalog::new(self.definitions.values()));
+            self.reshape(name);
         }
+    }
+
+    /// Prunes and defaults the objects of a definition by the schema that it has now.
+    fn reshape(&mut self, definition: &str) {
+        let Some(definition) = self.definitions.get(definition) else {
+            return;
+        };
+        let resources = definition.resources.iter();
+        let stored_as = |resource: &&Arc<Resource>| {
+            resource
+                .custom
+                .as_ref()
+                .is_some_and(|custom| custom.storage_version == resource.version)
+        };
+        let Some(resource) = resources.clone().find(stored_as).cloned() else {
+            return;
+        };
+        let Some(schema) = resource.custom.as_ref().and_then(|custom| custom.schema.clone()) else {
+            return;
+        };
+        self.table(&resource.table).reshape(|stored| {
+            let before = stored.value();
+            let mut object = before.clone();
+            object["apiVersion"] = resource.api_version().into();
+            schema.prune(&mut object);
+            schema.apply_defaults(&mut object);
+            (object != before).then(|| Stored::new(object, stored.revision))
+        });
     }
 
     /// Lets events whose time is up go, then lets the controllers do what follows from the commits so far.

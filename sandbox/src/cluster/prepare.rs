@@ -191,6 +191,14 @@ pub(super) fn admit(
         None if resource.is("apiextensions.k8s.io", "customresourcedefinitions") => {
             let rule = validate::name_rule(&resource.group, &resource.kind);
             let mut errors = validate::metadata(object, false, rule, old);
+            if object["spec"]["conversion"]["strategy"] == "Webhook" {
+                errors.push(FieldError {
+                    kind: ErrorKind::Forbidden,
+                    field: "spec.conversion.strategy".to_owned(),
+                    value: None,
+                    detail: "this sandbox calls no webhooks: versions can only differ in their apiVersion".to_owned(),
+                });
+            }
             match crd::validate_and_default(object) {
                 Err(refused) => errors.extend(refused),
                 Ok(()) => errors.extend(old.map(|old| crd::validate_update(object, old)).unwrap_or_default()),

@@ -286,16 +286,27 @@ fn dispatch(shared: &Arc<Shared>, user: &User, incoming: &Incoming, as_of: Optio
     if !catalog.serves(&attempt.group, &attempt.version) {
         return paths::not_found();
     }
-    let resource = catalog
+    let found = catalog
         .find(&attempt.group, &attempt.version, &attempt.resource)
-        .cloned()
-        .ok_or_else(Refusal::no_such_path)?;
+        .cloned();
+    let Some(resource) = found else {
+        let custom = catalog.all().any(|it| it.group == attempt.group && it.custom.is_some());
+        return if custom {
+            paths::not_found()
+        } else {
+            Err(Refusal::no_such_path())
+        };
+    };
     if attempt.subresource.is_empty() && !resource.verbs.contains(&attempt.verb.as_str()) {
         return Err(Refusal::method_not_allowed());
     }
     let cluster_scoped = !resource.namespaced && !attempt.namespace.is_empty() && !resource.is("", "namespaces");
     if cluster_scoped {
-        return Err(Refusal::no_such_path());
+        return if resource.custom.is_some() {
+            paths::not_found()
+        } else {
+            Err(Refusal::no_such_path())
+        };
     }
     let reply = match (attempt.verb.as_str(), attempt.subresource.as_str()) {
         ("create", "") if resource.verbs.len() == 1 => review::answer(shared, &mut cluster, user, &resource, incoming),
@@ -317,6 +328,7 @@ fn dispatch(shared: &Arc<Shared>, user: &User, incoming: &Incoming, as_of: Optio
         }
         ("delete", "") => remove::one(&mut cluster, &resource, incoming, wanted),
         ("deletecollection", "") => remove::collection(&mut cluster, &resource, incoming),
+        (_, "status" | "scale") if resource.custom.is_some() => Err(Refusal::not_found(&resource, call.name())),
         _ => Err(Refusal::no_such_path()),
     };
     cluster.settle();

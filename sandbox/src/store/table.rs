@@ -109,6 +109,16 @@ impl Table {
         })
     }
 
+    /// Shows every object in another way from now on: no change, no event. Decoding what an older schema let be stored
+    /// does that on a real server.
+    pub(crate) fn reshape(&mut self, shape: impl Fn(&Stored) -> Option<Stored>) {
+        for object in self.objects.values_mut() {
+            if let Some(shaped) = shape(object) {
+                *object = Arc::new(shaped);
+            }
+        }
+    }
+
     fn record(&mut self, change: Change) -> Change {
         self.history.push_back(change.clone());
         while self.history.len() > self.capacity {
