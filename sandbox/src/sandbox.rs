@@ -307,6 +307,17 @@ impl Faults {
         self.redirect(resource, |delivery| delivery.paused = false);
     }
 
+    /// Loses the events of what changes from now on: watches never hear of it, though they go on. Later events, and
+    /// lists, show that something was missed.
+    pub fn lose_events(&self, resource: &str) {
+        self.redirect(resource, |delivery| delivery.losing = true);
+    }
+
+    /// Stops losing events. What was lost stays lost.
+    pub fn stop_losing_events(&self, resource: &str) {
+        self.redirect(resource, |delivery| delivery.losing = false);
+    }
+
     /// Ends all running watches of a resource, as a server does that restarts.
     pub fn close_watches(&self, resource: &str) {
         self.redirect(resource, |delivery| delivery.closed += 1);

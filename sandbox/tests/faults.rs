@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchParams};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Client, Error, ResourceExt};
 use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{Fault, Match};
@@ -119,6 +119,15 @@ async fn withheld_events_and_hung_watches() {
     assert!(waited.is_err(), "withheld");
     sandbox.faults().resume_watches("configmaps");
     assert!(events.next().await.is_some());
+
+    sandbox.faults().lose_events("configmaps");
+    maps.create(&PostParams::default(), &config_map("lost")).await.unwrap();
+    sandbox.faults().stop_losing_events("configmaps");
+    maps.create(&PostParams::default(), &config_map("seen")).await.unwrap();
+    let Some(Ok(WatchEvent::Added(seen))) = events.next().await else {
+        panic!("no event")
+    };
+    assert_eq!(seen.name_any(), "seen");
 
     sandbox.faults().hang_watches("*");
     maps.create(&PostParams::default(), &config_map("b")).await.unwrap();

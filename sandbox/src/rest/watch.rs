@@ -200,7 +200,8 @@ impl Watch {
 
     /// Tells of a change what it means to this watch's selector.
     fn deliver(&mut self, cluster: &Cluster, change: &Change) {
-        if !self.namespace.is_empty() && change.object.key.namespace != self.namespace {
+        let elsewhere = !self.namespace.is_empty() && change.object.key.namespace != self.namespace;
+        if elsewhere || change.lost {
             return;
         }
         let was = change

@@ -22,6 +22,8 @@ pub(crate) struct Change {
     pub(crate) kind: ChangeKind,
     pub(crate) object: Arc<Stored>,
     pub(crate) previous: Option<Arc<Stored>>,
+    /// No watch is to hear of it.
+    pub(crate) lost: bool,
 }
 
 /// How running watches of a table are being treated; watches hold the numbers they started with and compare.
@@ -29,6 +31,8 @@ pub(crate) struct Change {
 pub(crate) struct Delivery {
     /// Events are withheld for now.
     pub(crate) paused: bool,
+    /// Changes that are committed now are lost for watches.
+    pub(crate) losing: bool,
     /// Watches that started under a smaller number end without a word.
     pub(crate) closed: u64,
     /// Watches that started under a smaller number end with 410.
@@ -95,6 +99,7 @@ impl Table {
             kind,
             object,
             previous,
+            lost: self.delivery.losing,
         })
     }
 
@@ -106,6 +111,7 @@ impl Table {
             kind: ChangeKind::Deleted,
             object: last,
             previous,
+            lost: self.delivery.losing,
         })
     }
 
