@@ -27,7 +27,7 @@ pub enum Command {
     #[cfg(feature = "sandbox")]
     Sandbox(SandboxArguments),
     /// Print the CustomResourceDefinitions as YAML, for 'kubectl apply -f -'.
-    Crd,
+    Crd(CrdArguments),
 }
 
 /// `tokenwright controller`.
@@ -60,6 +60,14 @@ pub struct ControllerArguments {
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// `tokenwright crd`.
+#[derive(Debug, Args)]
+pub struct CrdArguments {
+    /// Write a file for each kind into this folder instead.
+    #[arg(long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
 }
 
 /// `tokenwright sandbox`.

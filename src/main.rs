@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokenwright::{
-    api,
     args::{Arguments, Command},
     cli,
 };
@@ -17,10 +16,7 @@ async fn main() -> ExitCode {
         Command::Controller(arguments) => cli::controller(arguments).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => cli::sandbox(arguments).await,
-        Command::Crd => api::print_crds().map_err(Into::into).map(|crds| {
-            print!("{crds}");
-            ExitCode::SUCCESS
-        }),
+        Command::Crd(arguments) => cli::crd(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("tokenwright: {error}");

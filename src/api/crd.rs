@@ -9,17 +9,20 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     [Organisation::crd(), ApiToken::crd()].into_iter().map(finish).collect()
 }
 
-/// The CRDs as YAML documents, as `tokenwright crd` prints them and `crds/` holds them.
+/// The CRDs as YAML: the name of the file that `crds/` holds each in, and its text.
 ///
 /// # Errors
 /// When a definition cannot be written as YAML, which would be a defect of the serializer.
-pub fn print() -> Result<String, serde_saphyr::ser::Error> {
-    let mut out = String::new();
-    for crd in crds() {
-        out.push_str("---\n");
-        out.push_str(&serde_saphyr::to_string(&crd)?);
-    }
-    Ok(out)
+pub fn crd_files() -> Result<Vec<(String, String)>, serde_saphyr::ser::Error> {
+    crds()
+        .iter()
+        .map(|crd| {
+            Ok((
+                format!("{}.yaml", crd.spec.names.plural),
+                format!("---\n{}", serde_saphyr::to_string(crd)?),
+            ))
+        })
+        .collect()
 }
 
 /// What the derive does not do: no `nullable` (an explicit null is dropped by the API server, so that `has()` in a rule
@@ -38,5 +41,46 @@ fn strip_nullable(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(strip_nullable),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_folder_crds_is_current() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        for (name, text) in crd_files().unwrap() {
+            let committed = fs::read_to_string(folder.join(&name)).unwrap_or_default();
+            assert!(
+                committed == text,
+                "crds/{name} is out of date: run 'cargo run -- crd --output crds'"
+            );
+        }
+        assert_eq!(fs::read_dir(folder).unwrap().count(), crds().len());
+    }
+
+    #[test]
+    fn every_field_is_described() {
+        fn walk(path: &str, schema: &Value, undescribed: &mut Vec<String>) {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                let path = format!("{path}.{name}");
+                if field["description"].as_str().unwrap_or_default().is_empty() {
+                    undescribed.push(path.clone());
+                }
+                walk(&path, field, undescribed);
+                walk(&path, &field["items"], undescribed);
+            }
+        }
+        let mut undescribed = Vec::new();
+        for crd in crds() {
+            let schema =
+                serde_json::to_value(&crd).unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+            walk(&crd.spec.names.kind, &schema, &mut undescribed);
+        }
+        assert_eq!(undescribed, Vec::<String>::new());
     }
 }

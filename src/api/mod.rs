@@ -14,7 +14,7 @@ pub use api_token::{
     ApiToken, ApiTokenSpec, Assignees, Delivery, Expiry, ExpiryAction, Rotation, SecretKeys, SecretOptions, TokenType,
     Workload, WorkloadKind,
 };
-pub use crd::{crds, print as print_crds};
+pub use crd::{crd_files, crds};
 pub use duration::{Duration, InvalidDuration};
 pub use organisation::{
     CredentialHeaders, DEFAULT_PREFIX, FilterAction, IpFilter, IpFilterRule, Member, Namespaces, Organisation,

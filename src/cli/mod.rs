@@ -1,6 +1,7 @@
 //! The modes of the binary: what each does between the command line and the library.
 
 mod controller;
+mod crd;
 mod probes;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -8,6 +9,7 @@ mod sandbox;
 use std::{error::Error, process::ExitCode};
 
 pub use controller::controller;
+pub use crd::crd;
 #[cfg(feature = "sandbox")]
 pub use sandbox::sandbox;
 

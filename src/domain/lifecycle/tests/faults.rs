@@ -4,7 +4,7 @@ use super::world::{World, Write, hours};
 
 /// A life with everything in it: issue, triggered rotation, due rotation, deletion of the Secret, expiry.
 fn live(world: &mut World, crash_after: Option<usize>) {
-    let mut settle = |world: &mut World, change: &dyn Fn(&mut World)| {
+    let settle = |world: &mut World, change: &dyn Fn(&mut World)| {
         change(world);
         world.crash_after = crash_after;
         if world.try_settle().is_err() {

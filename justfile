@@ -1,0 +1,28 @@
+# The project's recipes; `just` lists them.
+
+_default:
+    @just --list
+
+# Try everything without a cluster.
+sandbox *arguments:
+    cargo run -- sandbox {{arguments}}
+
+# What has to pass before a change lands.
+check:
+    .ci/run
+
+# Every test.
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# Write crds/ anew after a change in src/api.
+crds:
+    cargo run -- crd --output crds
+
+# Licences and sources of the dependencies.
+deny:
+    cargo deny check licenses bans sources
+
+# How fast tokens are issued.
+bench-issue *arguments:
+    cargo run --release --example bench-issue -- {{arguments}}
