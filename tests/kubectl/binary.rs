@@ -1,0 +1,202 @@
+//! What the modes do as processes: arguments, exit codes, files, signals.
+
+use std::fs;
+
+use kube_sandbox::{Sandbox, testing::Kubectl};
+use tempfile::TempDir;
+
+use crate::process::Process;
+
+fn path(folder: &TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn once_ends_with_zero_when_every_token_is_ready() {
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = path(&folder, "deep/er/kubeconfig");
+    let (code, said) = Process::start(&["sandbox", "--once", "--kubeconfig", &kubeconfig])
+        .end()
+        .await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("apitoken.tokenwright.dev/rotating created") && said.contains("acme_…"),
+        "{said}"
+    );
+    assert!(!fs::exists(kubeconfig).unwrap());
+}
+
+#[tokio::test]
+async fn once_ends_with_one_and_the_reasons_when_a_token_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = path(&folder, "kubeconfig");
+    let arguments = [
+        "sandbox",
+        "--once",
+        "--timeout",
+        "1",
+        "--kubeconfig",
+        &kubeconfig,
+        "--apply",
+    ];
+    let files = ["examples/quickstart.yaml", "--apply", "examples/refused.yaml"];
+    let (code, said) = Process::start(&[&arguments[..], &files[..]].concat()).end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("not Ready after 1 s: apitoken shop/refused: RoleNotFound"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_refused_is_said_to_be() {
+    let folder = TempDir::new().unwrap();
+    let manifest = "apiVersion: tokenwright.dev/v1alpha1\nkind: ApiToken\nmetadata: {name: a}\nspec: {organisation: acme, rol: x}\n";
+    fs::write(folder.path().join("a.yaml"), manifest).unwrap();
+    let (kubeconfig, manifests) = (path(&folder, "kubeconfig"), path(&folder, ""));
+    let arguments = ["sandbox", "--once", "--kubeconfig", &kubeconfig, "--apply", &manifests];
+    let (code, said) = Process::start(&arguments).end().await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("refused") && said.contains("unknown field \"spec.rol\""),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_explained() {
+    let cases: [(&[&str], i32, &str); 5] = [
+        (
+            &["sandbox", "--apply", "no/such.yaml", "--once"],
+            1,
+            "cannot read no/such.yaml",
+        ),
+        (&["sandbox", "--listen", "0.0.0.0:0", "--once"], 1, "loopback"),
+        (
+            &["controller", "--kubeconfig", "no/such"],
+            1,
+            "cannot read the kubeconfig no/such",
+        ),
+        (&["controller", "--concurrency", "0"], 2, "0 is not in 1..=1024"),
+        (&["sandbox", "--timeout", "5"], 2, "--once"),
+    ];
+    for (arguments, expected, words) in cases {
+        let (code, said) = Process::start(arguments).end().await;
+        assert_eq!(code, Some(expected), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_sandbox_ends_cleanly_and_starts_again() {
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = path(&folder, "kubeconfig");
+    for signal in ["-INT", "-TERM"] {
+        let mut process = Process::start(&["sandbox", "--kubeconfig", &kubeconfig]);
+        process.until("Ctrl-C ends it").await;
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&kubeconfig).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        process.signal(signal);
+        let (code, said) = process.end().await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!fs::exists(&kubeconfig).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_controller_waits_for_the_crds_serves_probes_keeps_to_its_namespaces_and_ends_when_told() {
+    let folder = TempDir::new().unwrap();
+    let server = Sandbox::new().serve("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let kubectl = Kubectl::new(folder.path(), &server.kubeconfig("admin")).unwrap();
+    let kubeconfig = kubectl.kubeconfig().to_str().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let probes = format!("127.0.0.1:{port}");
+    let arguments = [
+        "controller",
+        "--kubeconfig",
+        kubeconfig,
+        "--metrics",
+        &probes,
+        "--namespaces",
+        "a,b",
+        "--log-format",
+        "json",
+    ];
+    let mut controller = Process::start(&arguments);
+    controller.until("the CRDs are not installed").await;
+    assert_eq!(get(&probes, "/healthz").await, "200 ok\n");
+    assert!(get(&probes, "/readyz").await.starts_with("503"));
+
+    let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+    kubectl.ok(["apply", "--filename", crds]).await;
+    for namespace in ["a", "b", "c"] {
+        kubectl.ok(["create", "namespace", namespace]).await;
+    }
+    let organisation = "apiVersion: tokenwright.dev/v1alpha1\nkind: Organisation\nmetadata: {name: acme}\nspec: {namespaces: {selector: {}}}\n";
+    let tokens = ["c", "a", "b"].map(|namespace| {
+        format!("---\napiVersion: tokenwright.dev/v1alpha1\nkind: ApiToken\nmetadata: {{name: t, namespace: {namespace}}}\nspec: {{organisation: acme, role: Admin}}\n")
+    });
+    kubectl
+        .ok(["wait", "--for=condition=Established", "crd", "--all"])
+        .await;
+    let applied = kubectl
+        .run_with(
+            ["apply", "--filename", "-"],
+            &format!("{organisation}{}", tokens.concat()),
+        )
+        .await;
+    assert!(applied.success, "{}", applied.stderr);
+    for namespace in ["a", "b"] {
+        kubectl
+            .ok([
+                "wait",
+                "--for=condition=Ready",
+                "apitoken/t",
+                "--namespace",
+                namespace,
+                "--timeout=60s",
+            ])
+            .await;
+    }
+    let elsewhere = kubectl
+        .ok([
+            "get",
+            "apitoken",
+            "t",
+            "--namespace",
+            "c",
+            "--output",
+            "jsonpath={.status}",
+        ])
+        .await;
+    assert_eq!(elsewhere, "");
+    assert_eq!(get(&probes, "/readyz").await, "200 ok\n");
+    let metrics = get(&probes, "/metrics").await;
+    assert!(metrics.contains("tokenwright_credentials_minted_total 2"), "{metrics}");
+
+    controller.signal("-TERM");
+    let (code, said) = controller.end().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains(r#""message":"stopped""#) || said.contains("stopped"),
+        "{said}"
+    );
+    server.shutdown().await;
+}
+
+/// Status code and body of a plain GET.
+async fn get(address: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let code = answer.split_whitespace().nth(1).unwrap().to_owned();
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    format!("{code} {body}")
+}
