@@ -1,4 +1,5 @@
 //! The controller against the embedded API server, in one process and with the clock paused.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
 mod faults;

@@ -1,4 +1,5 @@
 //! The binary, driven by a real kubectl.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod binary;
 mod process;

@@ -516,17 +516,32 @@ async fn deletion(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_holds_on_a_real_api_server() {
-    let Ok(path) = std::env::var("TOKENWRIGHT_TEST_KUBECONFIG") else { return };
+    let Ok(path) = std::env::var("TOKENWRIGHT_TEST_KUBECONFIG") else {
+        return;
+    };
     let home = TempDir::new().unwrap();
     let kubeconfig = std::fs::read_to_string(&path).unwrap();
     let kubectl = kube_sandbox::testing::Kubectl::new(&home.path().join("setup"), &kubeconfig).unwrap();
-    kubectl.ok(["apply", "--filename", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")]).await;
-    let mut controller = Process::start(&["controller", "--kubeconfig", &path, "--metrics", "127.0.0.1:0", "--log", "debug"]);
+    kubectl
+        .ok(["apply", "--filename", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")])
+        .await;
+    let mut controller = Process::start(&[
+        "controller",
+        "--kubeconfig",
+        &path,
+        "--metrics",
+        "127.0.0.1:0",
+        "--log",
+        "debug",
+    ]);
     controller.until("starting").await;
     play(&home, &kubeconfig, false).await;
     let tokens = every_token(&home, &kubeconfig).await;
     controller.signal("-INT");
     let (code, said) = controller.end().await;
     assert_eq!(code, Some(0), "{said}");
-    assert!(!tokens.iter().any(|token| said.contains(token.as_str())), "a token was logged");
+    assert!(
+        !tokens.iter().any(|token| said.contains(token.as_str())),
+        "a token was logged"
+    );
 }

@@ -1,4 +1,5 @@
 //! A token stands in its Secret and nowhere else. By itself in a process, because it captures all that is logged.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[allow(dead_code, reason = "shared with the other tests in one process")]
 #[path = "../in_process/cluster.rs"]
