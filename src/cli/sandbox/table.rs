@@ -31,10 +31,10 @@ fn render(table: &Value) -> String {
     align(&lines)
 }
 
+/// A cell as kubectl prints it: nothing where there is nothing.
 fn text(cell: &Value) -> String {
     match cell {
-        Value::Null => "<none>".to_owned(),
-        Value::String(text) if text.is_empty() => "<none>".to_owned(),
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
@@ -73,9 +73,12 @@ mod tests {
     #[test]
     fn a_table_is_aligned_and_leaves_out_what_is_for_wide() {
         let table = json!({
-            "columnDefinitions": [{ "name": "Name" }, { "name": "Secret", "priority": 1 }, { "name": "Age" }],
-            "rows": [{ "cells": ["a", "x", "1s"] }, { "cells": ["longer…", "x", null] }],
+            "columnDefinitions": [{ "name": "Name" }, { "name": "Secret", "priority": 1 }, { "name": "Uses" }, { "name": "Age" }],
+            "rows": [{ "cells": ["a", "x", null, "1s"] }, { "cells": ["longer…", "x", 3, "2s"] }],
         });
-        assert_eq!(render(&table), "NAME      AGE\na         1s\nlonger…   <none>\n");
+        assert_eq!(
+            render(&table),
+            "NAME      USES   AGE\na                1s\nlonger…   3      2s\n"
+        );
     }
 }
