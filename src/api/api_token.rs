@@ -310,19 +310,19 @@ pub struct SecretKeys {
     /// Instead of token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "must be letters, digits, '-', '_' and '.', such as API_TOKEN"))]
+    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')", "must be letters, digits, '-', '_' and '.', such as API_TOKEN, and neither . nor start with .."))]
     pub token: Option<String>,
 
     /// Instead of client-id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "must be letters, digits, '-', '_' and '.', such as CLIENT_ID"))]
+    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')", "must be letters, digits, '-', '_' and '.', such as CLIENT_ID, and neither . nor start with .."))]
     pub client_id: Option<String>,
 
     /// Instead of secret-key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "must be letters, digits, '-', '_' and '.', such as SECRET_KEY"))]
+    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')", "must be letters, digits, '-', '_' and '.', such as SECRET_KEY, and neither . nor start with .."))]
     pub secret_key: Option<String>,
 }
 
@@ -366,7 +366,7 @@ fn annotation_values(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 
 fn metadata_key_rule() -> serde_json::Value {
     serde_json::json!({
-        "rule": "self.all(k, k.size() <= 253 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
+        "rule": "self.all(k, k.size() <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
         "message": "a key is a name of at most 63 letters, digits, '-', '_' and '.', with an optional prefix such as example.com/"
     })
 }

@@ -12,9 +12,30 @@ pub const ISSUED: &str = "Issued";
 /// Nothing will change until somebody changes something (kstatus: the resource has failed).
 pub const STALLED: &str = "Stalled";
 
-/// Why a condition is what it is. The name is what `kubectl get -o wide` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+/// Declares the reasons once, so that none can be missing from [`Reason::ALL`] or be called differently in a condition.
+macro_rules! reasons {
+    ($($(#[$documentation:meta])* $reason:ident,)*) => {
+        /// Why a condition is what it is. The name is what `kubectl get -o wide` shows.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$documentation])* $reason,)*
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$reason),*];
+
+            /// The reason as conditions and Events carry it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$reason => stringify!($reason),)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
     /// The credential is issued and works.
     Issued,
     /// No credential is issued yet.
@@ -56,31 +77,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason as conditions and Events carry it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Issued => "Issued",
-            Self::NotIssued => "NotIssued",
-            Self::Rotating => "Rotating",
-            Self::Expired => "Expired",
-            Self::NotYetValid => "NotYetValid",
-            Self::Suspended => "Suspended",
-            Self::OrganisationNotFound => "OrganisationNotFound",
-            Self::OrganisationSuspended => "OrganisationSuspended",
-            Self::NamespaceNotAllowed => "NamespaceNotAllowed",
-            Self::RoleNotFound => "RoleNotFound",
-            Self::ProjectNotFound => "ProjectNotFound",
-            Self::IpFilterNotFound => "IpFilterNotFound",
-            Self::PermissionNotInCatalogue => "PermissionNotInCatalogue",
-            Self::NotAMember => "NotAMember",
-            Self::MemberRemoved => "MemberRemoved",
-            Self::SecretConflict => "SecretConflict",
-            Self::SecretAccessDenied => "SecretAccessDenied",
-            Self::InvalidSpec => "InvalidSpec",
-            Self::Accepted => "Accepted",
-        }
-    }
-
     /// Whether waiting is enough: time or a retry ends this state, nobody has to act.
     pub fn passes_by_itself(self) -> bool {
         matches!(
