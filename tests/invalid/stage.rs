@@ -117,7 +117,7 @@ impl Stage {
                 let token = example
                     .documents
                     .iter()
-                    .find(|document| document["kind"] == "ApiToken")
+                    .rfind(|document| document["kind"] == "ApiToken")
                     .ok_or("there is no ApiToken in it")?;
                 until(PATIENCE, || reported(&self.client, token, reason, text)).await?;
                 coverage.reported(reason);

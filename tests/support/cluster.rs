@@ -63,7 +63,7 @@ impl Cluster {
         processes.start(folder, "kube-apiserver", &flags).map_err(disk)?;
 
         let kubeconfig = home.join("kubeconfig");
-        fs::write(&kubeconfig, administrator(secure, &token)).map_err(disk)?;
+        fs::write(&kubeconfig, administrator(&home, secure, &token)).map_err(disk)?;
         wait(&mut processes, "kube-apiserver", async || {
             // Its certificate is one of the first things it makes, and not there before.
             let client = client(&kubeconfig).await?;
@@ -147,7 +147,7 @@ fn credentials(home: &Path) -> Result<String, String> {
 }
 
 /// A kubeconfig (JSON is YAML) beside the certificate that kube-apiserver makes for itself.
-fn administrator(port: u16, token: &str) -> String {
+fn administrator(home: &Path, port: u16, token: &str) -> String {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -155,7 +155,7 @@ fn administrator(port: u16, token: &str) -> String {
             "name": "test",
             "cluster": {
                 "server": format!("https://127.0.0.1:{port}"),
-                "certificate-authority": "certificates/apiserver.crt",
+                "certificate-authority": home.join("certificates/apiserver.crt"),
             },
         }],
         "users": [{ "name": "admin", "user": { "token": token } }],
