@@ -156,7 +156,6 @@ fn send_organisation(queue: &Queue<Organisations>, token: &Tokens) {
     }
 }
 
-/// A Secret's change concerns the ApiToken that controls it, and the one that is named after it.
 fn feed_secrets<'a>(ctx: &'a Arc<Context>, namespace: Option<String>, queue: Queue<Tokens>) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let config = config(ctx).labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
@@ -190,27 +189,20 @@ fn feed_secrets<'a>(ctx: &'a Arc<Context>, namespace: Option<String>, queue: Que
                 }
             }
             for ((namespace, name), seen) in concerned {
-                if let Some(token) = owner(ctx, &namespace, &name, &seen) {
-                    send(&queue, token);
+                for token in concerns(&name, &seen) {
+                    send(&queue, ObjectRef::new(token).within(&namespace));
                 }
             }
         }
     })
 }
 
-/// The ApiToken whose Secret this is. Nearly always that of the same name; others are searched for.
-fn owner(ctx: &Context, namespace: &str, name: &str, seen: &Seen) -> Option<ObjectRef<Tokens>> {
-    let namesake = ObjectRef::new(name).within(namespace);
-    let is_owner = |token: &Tokens| seen.controller.is_some() && token.meta().uid == seen.controller;
-    let known = |reference: &ObjectRef<Tokens>| ctx.stores.tokens.iter().find_map(|store| store.get(reference));
-    if known(&namesake).is_some_and(|token| is_owner(&token)) {
-        return Some(namesake);
-    }
-    ctx.stores
-        .tokens
-        .iter()
-        .find_map(|store| store.find(is_owner))
-        .map(|token| ObjectRef::from_obj(&*token))
+/// The names of the ApiTokens that a Secret's change concerns: its controller, and the one that may wait for the name.
+fn concerns<'a>(name: &'a str, seen: &'a Seen) -> impl Iterator<Item = &'a str> {
+    let controller = seen.controller.as_ref().map(|controller| controller.name.as_str());
+    [controller, Some(name).filter(|name| controller != Some(name))]
+        .into_iter()
+        .flatten()
 }
 
 fn feed_organisations<'a>(

@@ -16,9 +16,15 @@ pub(super) type Key = (String, String);
 pub(super) struct Seen {
     pub(super) uid: String,
     pub(super) version: String,
-    /// The UID of its controller.
-    pub(super) controller: Option<String>,
+    pub(super) controller: Option<Controller>,
     pub(super) claimed: bool,
+}
+
+/// What controls a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Controller {
+    pub(super) name: String,
+    pub(super) uid: String,
 }
 
 /// What was last known of a Secret that was read, or written by this process.
@@ -142,7 +148,10 @@ pub(super) fn from_metadata(
     let seen = Seen {
         uid: metadata.uid.clone()?,
         version: metadata.resource_version.clone()?,
-        controller: controller.map(|owner| owner.uid.clone()),
+        controller: controller.map(|owner| Controller {
+            name: owner.name.clone(),
+            uid: owner.uid.clone(),
+        }),
         claimed: crate::domain::secret::is_claimed(metadata),
     };
     Some((key, seen))

@@ -66,7 +66,7 @@ fn in_order(token: &ApiToken, seen: &Seen, verified: &Verified) -> Option<Secret
         .iter()
         .find(|known| known.id == *credential)?;
     let still = *version == seen.version
-        && seen.controller == token.metadata.uid
+        && seen.controller.as_ref().map(|controller| &controller.uid) == token.metadata.uid.as_ref()
         && held.state != CredentialState::Retired
         && Contract::new(token, held).fingerprint() == *contract;
     still.then(|| SecretFact::Owned {
