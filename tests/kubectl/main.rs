@@ -1,6 +1,9 @@
 //! The binary, driven by a real kubectl.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod binary;
 mod process;
 mod rows;
