@@ -9,6 +9,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
@@ -25,6 +26,9 @@ use crate::{
 
 const CONTROLLER: &str = "tokenwright.dev/controller";
 const WAITING: usize = 4096;
+/// How many are published at the same time. One by one they fall behind where thousands of tokens are issued at once,
+/// and are dropped.
+const AT_ONCE: usize = 4;
 /// The API server refuses longer notes.
 const LONGEST_NOTE: usize = 1024;
 /// What leaves room for the rest of an Event's name in the 253 characters it may have.
@@ -54,14 +58,18 @@ impl Recorder {
 
 impl Publisher {
     /// Publishes until every recorder is gone.
-    pub(super) async fn run(mut self) {
-        while let Some(event) = self.waiting.recv().await {
-            let namespace = event.metadata.namespace.clone().unwrap_or_default();
-            let events: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-            if let Err(error) = events.create(&PostParams::default(), &event).await {
-                tracing::debug!(error = describe(&error), "an Event was not published");
-            }
-        }
+    pub(super) async fn run(self) {
+        let Self { client, waiting } = self;
+        let waiting = stream::unfold(waiting, async |mut waiting| Some((waiting.recv().await?, waiting)));
+        waiting
+            .for_each_concurrent(AT_ONCE, async |event| {
+                let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+                let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+                if let Err(error) = events.create(&PostParams::default(), &event).await {
+                    tracing::debug!(error = describe(&error), "an Event was not published");
+                }
+            })
+            .await;
     }
 }
 
