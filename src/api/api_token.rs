@@ -58,6 +58,8 @@ use super::{ApiTokenStatus, Duration, Subject, duration};
     validation = ("(has(self.secret) && has(self.secret.name)) == (has(oldSelf.secret) && has(oldSelf.secret.name)) && (!has(self.secret) || !has(self.secret.name) || self.secret.name == oldSelf.secret.name)", "spec.secret.name cannot be changed; create another ApiToken to have another Secret"),
     validation = ("!has(self.secret) || self.secret.delivery != 'Once' || !has(self.expiry) || self.expiry.action != 'Rotate'", "spec.secret.delivery Once shows a token one time only, so it cannot go with spec.expiry.action Rotate; set spec.rotation.trigger to show a new one"),
     validation = ("!has(self.rotation) || !has(self.rotation.renewBefore) || (has(self.expiry) && self.expiry.action == 'Rotate')", "spec.rotation.renewBefore is for tokens with spec.expiry.action Rotate"),
+    validation = ("(has(self.secret) ? self.secret.delivery : 'Persistent') == (has(oldSelf.secret) ? oldSelf.secret.delivery : 'Persistent')", "spec.secret.delivery cannot be changed; create another ApiToken that is delivered the other way"),
+    validation = ("!has(self.notBefore) || !has(self.expiry) || !has(self.expiry.at) || self.notBefore < self.expiry.at", "spec.notBefore must be before spec.expiry.at"),
     validation = Rule::new(renew_before_rule()).message("spec.rotation.renewBefore must be shorter than spec.expiry.after")
 )]
 pub struct ApiTokenSpec {

@@ -18,6 +18,9 @@ pub enum Error {
         /// What was being done.
         doing: &'static str,
     },
+    /// The API server stored something else than what it was sent.
+    #[error("could not write the Secret as it should be: it was changed on its way, probably by an admission webhook")]
+    Altered,
     /// A plan led to another without end, which is a defect.
     #[error("did not come to rest after {0} steps")]
     Restless(usize),
@@ -32,10 +35,49 @@ impl Error {
         }
     }
 
+    /// The same with a secret left out of what the API server said: an admission webhook may quote the object.
+    pub(super) fn without(mut self, secret: &str) -> Self {
+        if let Self::Api {
+            source: kube::Error::Api(status),
+            ..
+        } = &mut self
+        {
+            let encoded = serde_json::to_value(k8s_openapi::ByteString(secret.as_bytes().to_vec())).unwrap_or_default();
+            for hidden in [Some(secret), encoded.as_str()].into_iter().flatten() {
+                status.message = status.message.replace(hidden, "(the token)");
+                status.details = None;
+            }
+        }
+        self
+    }
+
+    /// What was refused and why, if the API server refused it: trying again will not help until somebody acts.
+    pub(super) fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Api { doing, source } => {
+                let status = status(source)?;
+                let refused = (400..500).contains(&status.code) && status.code != 429;
+                let passes = status.is_not_found() || status.is_already_exists();
+                (refused && !passes).then(|| format!("{doing}: {}", describe(source)))
+            }
+            Self::Altered => Some("keep the Secret as it should be: something changed it on its way".to_owned()),
+            Self::Conflict { .. } | Self::Restless(_) => None,
+        }
+    }
+
+    /// The same, for what failed so often that it is worth a condition whatever it was.
+    pub(super) fn trouble(&self) -> String {
+        match self {
+            Self::Api { doing, source } => format!("{doing}: {}", describe(source)),
+            other => other.to_string(),
+        }
+    }
+
     /// The kind of failure, for metrics.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Conflict { .. } => "conflict",
+            Self::Altered => "altered",
             Self::Restless(_) => "restless",
             Self::Api { source, .. } => match status(source) {
                 Some(status) if status.is_forbidden() => "forbidden",

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use crate::api::{
-    ApiToken, ApiTokenSpec, ExpiryAction, Grant, GrantedExpiry, OrganisationSpec, SubjectKind, TokenType,
-    condition::Reason,
+    ApiToken, ApiTokenSpec, Delivery, Duration, ExpiryAction, Grant, GrantedExpiry, OrganisationSpec, SubjectKind,
+    TokenType, condition::Reason,
 };
 
 /// What the organisation says to a token.
@@ -119,7 +122,25 @@ fn judge_spec(spec: &ApiTokenSpec) -> Result<(), Refusal> {
             "The token has neither spec.role nor spec.permissions, so it could do nothing. Give it one or both.",
         );
     }
+    let zero = |duration: Option<&Duration>| duration.is_some_and(Duration::is_zero);
+    let rotation = spec.rotation.as_ref();
+    let secret = spec.secret.as_ref();
+    if zero(rotation.and_then(|rotation| rotation.renew_before.as_ref()))
+        || zero(secret.and_then(|secret| secret.claim_window.as_ref()))
+        || zero(spec.expiry.as_ref().and_then(|expiry| expiry.cleanup_after.as_ref()))
+    {
+        return invalid(
+            "One of rotation.renewBefore, secret.claimWindow and expiry.cleanupAfter is zero. Give it a length, or leave it out.",
+        );
+    }
     let Some(expiry) = &spec.expiry else { return Ok(()) };
+    if let (Some(start), Some(end)) = (&spec.not_before, &expiry.at)
+        && start.0 >= end.0
+    {
+        return invalid(
+            "spec.notBefore is not before spec.expiry.at, so the token would never work. Correct one of them.",
+        );
+    }
     if expiry.after.is_some() && expiry.at.is_some() {
         return invalid("spec.expiry has both after and at. Give either a lifetime or a fixed time.");
     }
@@ -130,10 +151,12 @@ fn judge_spec(spec: &ApiTokenSpec) -> Result<(), Refusal> {
         let Some(after) = &expiry.after else {
             return invalid("spec.expiry.action Rotate needs spec.expiry.after, the lifetime of one credential.");
         };
-        let renew_before = spec
-            .rotation
-            .as_ref()
-            .and_then(|rotation| rotation.renew_before.as_ref());
+        if secret.is_some_and(|secret| secret.delivery == Delivery::Once) {
+            return invalid(
+                "spec.secret.delivery Once shows a token one time only, so it cannot go with spec.expiry.action Rotate. Change one of them.",
+            );
+        }
+        let renew_before = rotation.and_then(|rotation| rotation.renew_before.as_ref());
         if let Some(renew_before) = renew_before
             && renew_before.seconds() >= after.seconds()
         {
@@ -239,9 +262,18 @@ fn choices(what: &str, names: &[String]) -> String {
     }
 }
 
+/// A manifest's time may have a fraction of a second, a status as it is read back has none.
+fn whole_seconds(time: &Time) -> Time {
+    Time(Timestamp::from_second(time.0.as_second()).unwrap_or(time.0))
+}
+
 fn grant(spec: &ApiTokenSpec) -> Grant {
     let after = spec.expiry.as_ref().and_then(|expiry| expiry.after.clone());
-    let at = spec.expiry.as_ref().and_then(|expiry| expiry.at.clone());
+    let at = spec
+        .expiry
+        .as_ref()
+        .and_then(|expiry| expiry.at.as_ref())
+        .map(whole_seconds);
     Grant {
         role: spec.role.clone(),
         permissions: spec.permissions.clone(),
@@ -250,7 +282,7 @@ fn grant(spec: &ApiTokenSpec) -> Grant {
         expiry: (after.is_some() || at.is_some()).then(|| GrantedExpiry {
             after,
             at,
-            not_before: spec.not_before.clone(),
+            not_before: spec.not_before.as_ref().map(whole_seconds),
         }),
     }
 }

@@ -149,6 +149,15 @@ impl Contract {
         }
     }
 
+    /// Whether a key that is to hold the token holds something else: it was edited, and is not merely to be renamed.
+    fn is_contradicted_by(&self, secret: &Secret, plain: &str) -> bool {
+        let value = |key: &String| secret.data.as_ref().and_then(|data| data.get(key));
+        [&self.token_key, &self.secret_key_key]
+            .into_iter()
+            .filter_map(value)
+            .any(|value| value.0 != plain.as_bytes())
+    }
+
     fn is_met_by(&self, secret: &Secret, plain: &str) -> bool {
         let contains = |all: Option<&BTreeMap<String, String>>, wanted: &BTreeMap<String, String>| {
             wanted
@@ -214,19 +223,21 @@ pub fn inspect(token: &ApiToken, secret: &Secret) -> SecretFact {
         };
     }
     let claimed = is_claimed(&secret.metadata);
-    match held(token, secret) {
-        Some((credential, plain)) => SecretFact::Owned {
-            holds: Some(credential.id),
-            masked: Some(plain.masked()),
-            intact: Contract::new(token, credential).is_met_by(secret, plain.expose()),
-            claimed,
-        },
-        None => SecretFact::Owned {
-            holds: None,
-            masked: None,
-            intact: false,
-            claimed,
-        },
+    let deleting = secret.metadata.deletion_timestamp.is_some();
+    let (mut holds, mut masked, mut intact) = (None, None, false);
+    if let Some((credential, plain)) = held(token, secret) {
+        let contract = Contract::new(token, credential);
+        if !contract.is_contradicted_by(secret, plain.expose()) {
+            (holds, masked) = (Some(credential.id), Some(plain.masked()));
+            intact = contract.is_met_by(secret, plain.expose());
+        }
+    }
+    SecretFact::Owned {
+        holds,
+        masked,
+        intact,
+        claimed,
+        deleting,
     }
 }
 

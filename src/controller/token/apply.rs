@@ -8,17 +8,14 @@ use kube::{
 };
 
 use super::{
-    super::{
-        Context, Error,
-        error::{describe, status as answer},
-    },
+    super::{Context, Error, context::Memory, error::status as answer},
     dereference, workload,
 };
 use crate::{
-    api::{ApiToken, Credential},
+    api::{ApiToken, Credential, CredentialState},
     domain::{
         credential::Token,
-        lifecycle::{self, Effect, Plan},
+        lifecycle::{self, Effect, Plan, SecretFact},
         secret::{Contract, held, is_controlled_by},
     },
 };
@@ -57,6 +54,7 @@ pub(super) async fn status(token: &mut ApiToken, plan: &Plan, ctx: &Context, now
     // that never is as it should be would be written without end.
     token.status = Some(status);
     let mut memory = ctx.memory();
+    forget_what_is_delivered(token, &mut memory);
     if let Some(version) = &token.metadata.resource_version {
         memory.written.insert(uid.clone(), version.clone());
     }
@@ -67,9 +65,38 @@ pub(super) async fn status(token: &mut ApiToken, plan: &Plan, ctx: &Context, now
     Ok(true)
 }
 
-/// Makes the plan's one write besides the status.
+/// A token's plain text is kept only until its Secret has it, or nothing wants it any more.
+fn forget_what_is_delivered(token: &ApiToken, memory: &mut Memory) {
+    let uid = token.uid().unwrap_or_default();
+    let pending =
+        |id: u64| credential(token, id).is_some_and(|credential| credential.state == CredentialState::Pending);
+    if memory.minted.get(&uid).is_some_and(|(id, _)| !pending(*id)) {
+        memory.minted.remove(&uid);
+    }
+}
+
+/// Makes the plan's one write besides the status, and remembers why it could not, for the token's conditions.
 pub(super) async fn effect(token: &ApiToken, plan: &Plan, ctx: &Context) -> Result<(), Error> {
-    match &plan.effect {
+    let result = carry_out(token, &plan.effect, ctx).await;
+    let uid = token.uid().unwrap_or_default();
+    let mut memory = ctx.memory();
+    match &result {
+        Ok(()) => drop(memory.denied.remove(&uid)),
+        Err(Error::Conflict { .. }) => memory.secrets.doubt(&dereference::key(token)),
+        Err(error) => {
+            memory.secrets.doubt(&dereference::key(token));
+            // What passes by itself is not worth a condition until it does not.
+            let lasting = (memory.backoffs.failures(&uid) >= 2).then(|| error.trouble());
+            if let Some(why) = error.refusal().or(lasting) {
+                memory.denied.insert(uid, why);
+            }
+        }
+    }
+    result
+}
+
+async fn carry_out(token: &ApiToken, effect: &Effect, ctx: &Context) -> Result<(), Error> {
+    match effect {
         // The credential was made with the status.
         Effect::Nothing | Effect::Mint(_) => Ok(()),
         Effect::WriteSecret { id } => {
@@ -83,50 +110,21 @@ pub(super) async fn effect(token: &ApiToken, plan: &Plan, ctx: &Context) -> Resu
             let (Some((_, plain)), Some(credential)) = (minted, credential(token, *id)) else {
                 return Ok(());
             };
-            note_refusal(token, ctx, write_secret(token, ctx, credential, Some(&plain)).await)?;
-            ctx.memory().minted.remove(&uid);
-            Ok(())
+            write_secret(token, ctx, credential, Some(&plain)).await
         }
-        Effect::RepairSecret { id } => {
-            let Some(credential) = credential(token, *id) else {
-                return Ok(());
-            };
-            note_refusal(token, ctx, write_secret(token, ctx, credential, None).await)
-        }
-        Effect::DeleteSecret => note_refusal(token, ctx, delete_secret(token, ctx).await),
+        Effect::RepairSecret { id } => match credential(token, *id) {
+            Some(credential) => write_secret(token, ctx, credential, None).await,
+            None => Ok(()),
+        },
+        Effect::DeleteSecret => delete_secret(token, ctx).await,
         Effect::DeleteToken => delete_token(token, ctx).await,
         Effect::Restart(workloads) => workload::restart(token, workloads, ctx).await,
     }
 }
 
 fn credential(token: &ApiToken, id: u64) -> Option<&Credential> {
-    token
-        .status
-        .as_ref()?
-        .credentials
-        .iter()
-        .find(|credential| credential.id == id)
-}
-
-/// Remembers why the Secret could not be written, for the token's conditions; or that it could.
-fn note_refusal(token: &ApiToken, ctx: &Context, result: Result<(), Error>) -> Result<(), Error> {
-    let uid = token.uid().unwrap_or_default();
-    let mut memory = ctx.memory();
-    match &result {
-        Ok(()) => drop(memory.denied.remove(&uid)),
-        Err(Error::Api { source, .. }) => {
-            memory.secrets.doubt(&dereference::key(token));
-            let refused = answer(source).is_some_and(|status| (400..500).contains(&status.code) && status.code != 429);
-            // What passes by itself is not worth a condition until it does not.
-            if refused && !answer(source).is_some_and(|status| status.is_already_exists())
-                || memory.backoffs.failures(&uid) >= 2
-            {
-                memory.denied.insert(uid, describe(source));
-            }
-        }
-        Err(_) => memory.secrets.doubt(&dereference::key(token)),
-    }
-    result
+    let mut credentials = token.status.iter().flat_map(|status| &status.credentials);
+    credentials.find(|credential| credential.id == id)
 }
 
 /// Creates the token's Secret, or replaces it under its resourceVersion. Without `plain` the token it holds is kept.
@@ -139,52 +137,62 @@ async fn write_secret(
     let key = dereference::key(token);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.0);
     let contract = Contract::new(token, credential);
-    let params = PostParams {
-        field_manager: Some(SECRET_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
     let known_absent = ctx.memory().secrets.seen(&key).is_none();
     let found = if known_absent && plain.is_some() {
         None
     } else {
         api.get_opt(&key.1).await.map_err(Error::api("read the Secret"))?
     };
-    let written = match (found, plain) {
-        (Some(found), _) if !is_controlled_by(&found.metadata, token) => {
-            ctx.memory().secrets.doubt(&key);
-            return Ok(());
-        }
-        (Some(found), plain) => {
-            let kept = held(token, &found)
-                .filter(|(known, _)| known.id == credential.id)
-                .map(|(_, plain)| plain);
-            let Some(plain) = plain.or(kept.as_ref()) else {
-                ctx.memory().secrets.doubt(&key);
-                return Ok(());
-            };
-            let wanted = contract.secret(plain, Some(&found));
-            if found.immutable == Some(true) || found.type_ != wanted.type_ {
-                // Neither can be changed in place.
-                delete(&api, &found, &key.1).await?;
-                create(&api, &params, contract.secret(plain, None)).await?
-            } else {
-                api.replace(&key.1, &params, &wanted)
-                    .await
-                    .map_err(Error::api("replace the Secret"))?
-            }
-        }
-        (None, Some(plain)) => create(&api, &params, contract.secret(plain, None)).await?,
-        (None, None) => {
-            ctx.memory().secrets.doubt(&key);
-            return Ok(());
-        }
+    if found
+        .as_ref()
+        .is_some_and(|found| !is_controlled_by(&found.metadata, token))
+    {
+        ctx.memory().secrets.doubt(&key);
+        return Ok(());
+    }
+    let kept = found.as_ref().and_then(|found| held(token, found));
+    let kept = kept
+        .filter(|(known, _)| known.id == credential.id)
+        .map(|(_, plain)| plain);
+    let Some(plain) = plain.or(kept.as_ref()) else {
+        ctx.memory().secrets.doubt(&key);
+        return Ok(());
     };
-    dereference::remember(token, ctx, &key, Some(&written));
-    Ok(())
+    let written = put(&api, &key.1, &contract, plain, found.as_ref()).await;
+    let written = written.map_err(|error| error.without(plain.expose()))?;
+    match dereference::remember(token, ctx, &key, Some(&written)) {
+        SecretFact::Owned { intact: true, .. } => Ok(()),
+        _ => Err(Error::Altered),
+    }
 }
 
-async fn create(api: &Api<Secret>, params: &PostParams, secret: Secret) -> Result<Secret, Error> {
-    api.create(params, &secret)
+async fn put(
+    api: &Api<Secret>,
+    name: &str,
+    contract: &Contract,
+    plain: &Token,
+    found: Option<&Secret>,
+) -> Result<Secret, Error> {
+    let params = PostParams {
+        field_manager: Some(SECRET_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    if let Some(found) = found {
+        let mut wanted = contract.secret(plain, Some(found));
+        let same_content = found.type_ == wanted.type_ && found.data == wanted.data;
+        let is_immutable = found.immutable == Some(true);
+        if found.type_ == wanted.type_ && (same_content || !is_immutable) {
+            wanted.immutable = found.immutable;
+            return api
+                .replace(name, &params, &wanted)
+                .await
+                .map_err(Error::api("replace the Secret"));
+        }
+        // Neither its type nor what is immutable can be changed in place.
+        delete(api, found, name).await?;
+    }
+    let wanted = contract.secret(plain, None);
+    api.create(&params, &wanted)
         .await
         .map_err(Error::api("create the Secret"))
 }

@@ -74,6 +74,7 @@ fn in_order(token: &ApiToken, seen: &Seen, verified: &Verified) -> Option<Secret
         masked: Some(masked.clone()),
         intact: true,
         claimed: seen.claimed,
+        deleting: false,
     })
 }
 
@@ -90,8 +91,14 @@ fn never_written(token: &ApiToken, minted: Option<u64>) -> bool {
 
 async fn read(token: &ApiToken, ctx: &Context, key: &Key) -> Result<SecretFact, Error> {
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.0);
-    let found = api.get_opt(&key.1).await.map_err(Error::api("read the Secret"))?;
-    Ok(remember(token, ctx, key, found.as_ref()))
+    match api.get_opt(&key.1).await.map_err(Error::api("read the Secret")) {
+        Ok(found) => Ok(remember(token, ctx, key, found.as_ref())),
+        Err(error) => match error.refusal() {
+            // What time ends must end all the same.
+            Some(why) => Ok(SecretFact::Unreadable { why }),
+            None => Err(error),
+        },
+    }
 }
 
 /// Takes in a Secret that was read or written, and says what it is to the token.
@@ -101,10 +108,14 @@ pub(super) fn remember(token: &ApiToken, ctx: &Context, key: &Key, found: Option
     match (&fact, found) {
         (SecretFact::Absent, _) => secrets.verify(key, Verified::Gone),
         // One that is not ours is not watched, so nothing would tell that it went: it is read every time.
-        (SecretFact::Foreign { .. }, _) | (_, None) => secrets.doubt(key),
+        (SecretFact::Foreign { .. } | SecretFact::Unreadable { .. }, _) | (_, None) => secrets.doubt(key),
         (
             SecretFact::Owned {
-                holds, masked, intact, ..
+                holds,
+                masked,
+                intact,
+                deleting,
+                ..
             },
             Some(found),
         ) => {
@@ -115,7 +126,7 @@ pub(super) fn remember(token: &ApiToken, ctx: &Context, key: &Key, found: Option
                 .flat_map(|status| &status.credentials)
                 .find(|known| Some(known.id) == *holds);
             match (seen, held) {
-                (Some((key, seen)), Some(held)) if *intact => {
+                (Some((key, seen)), Some(held)) if *intact && !*deleting => {
                     let contract = Contract::new(token, held).fingerprint();
                     let verified = Verified::InOrder {
                         version: seen.version.clone(),

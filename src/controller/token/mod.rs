@@ -78,7 +78,9 @@ async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
             ctx.events.publish(&token, notice);
         }
         if plan.effect == Effect::Nothing && !written {
-            ctx.memory().backoffs.reset(&uid);
+            let mut memory = ctx.memory();
+            memory.backoffs.reset(&uid);
+            memory.denied.remove(&uid);
             return Ok(wait_for(&plan, now));
         }
         if let Err(error) = apply::effect(&token, &plan, ctx).await {

@@ -26,7 +26,16 @@ pub(super) async fn progress(token: &ApiToken, ctx: &Context) -> Result<Option<V
     let (key, value) = stamp(token, id);
     let mut facts = Vec::new();
     for workload in token.restarts() {
-        let found = look(ctx, &token.namespace().unwrap_or_default(), workload).await?;
+        let found = look(ctx, &token.namespace().unwrap_or_default(), workload).await;
+        let found = match found.map_err(|error| (error.refusal(), error)) {
+            Ok(found) => found,
+            Err((Some(why), _)) => {
+                let (workload, progress) = (workload.clone(), Progress::Unknown { why });
+                facts.push(WorkloadFact { workload, progress });
+                continue;
+            }
+            Err((None, error)) => return Err(error),
+        };
         let progress = match found {
             None => Progress::Missing,
             Some(rollout) if rollout.template_annotations.get(&key) != Some(&value) => Progress::Unstamped,
@@ -47,6 +56,8 @@ pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Cont
     let (key, value) = stamp(token, id);
     let patch = Patch::Merge(json!({ "spec": { "template": { "metadata": { "annotations": { key: value } } } } }));
     let namespace = token.namespace().unwrap_or_default();
+    let mut failure = None;
+    // All of them are tried: one that cannot be restarted does not keep the others from it.
     for workload in workloads {
         let result = match workload.kind {
             WorkloadKind::Deployment => apply::<Deployment>(ctx, &namespace, &workload.name, &patch).await,
@@ -55,12 +66,12 @@ pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Cont
         };
         match result {
             Err(error) if !answer(&error).is_some_and(|status| status.is_not_found()) => {
-                return Err(Error::api("restart a workload")(error));
+                failure = Some(Error::api("restart a workload")(error));
             }
             _ => tracing::info!(namespace, kind = ?workload.kind, name = workload.name, "restarted a workload"),
         }
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 async fn apply<K>(ctx: &Context, namespace: &str, name: &str, patch: &Patch<serde_json::Value>) -> kube::Result<()>

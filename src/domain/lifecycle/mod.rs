@@ -42,7 +42,7 @@ pub struct Facts<'a> {
     pub secret: SecretFact,
     /// The id of the pending credential whose token this process holds in memory.
     pub minted: Option<u64>,
-    /// Why the API server last refused a write of the Secret, if it did.
+    /// What the API server last refused to do for this token, and why: "create the Secret: …".
     pub denied: Option<&'a str>,
     /// The workloads to restart. None: not looked at, as no credential in the status is [`Credential::restarting`].
     pub workloads: Option<&'a [WorkloadFact]>,
@@ -70,6 +70,13 @@ pub enum SecretFact {
         intact: bool,
         /// Whether its reader marked it as claimed.
         claimed: bool,
+        /// Whether it is being deleted, and somebody's finalizer keeps it.
+        deleting: bool,
+    },
+    /// It may not be read.
+    Unreadable {
+        /// What was refused and why.
+        why: String,
     },
 }
 
@@ -83,7 +90,7 @@ pub struct WorkloadFact {
 }
 
 /// How far a workload is with restarting for the current credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// There is no such workload: nothing to wait for.
     Missing,
@@ -93,6 +100,11 @@ pub enum Progress {
     RollingOut,
     /// Every pod runs with the current credential.
     Done,
+    /// It may not be read.
+    Unknown {
+        /// What was refused and why.
+        why: String,
+    },
 }
 
 /// What is to be done, in this order: the status written if it differs, the effect, the notices published. After a write

@@ -106,9 +106,13 @@ pub(super) fn expired(token: &ApiToken, at: Timestamp) -> Finding {
         ExpiryAction::Retain => "Its Secret was kept.",
         _ => "Its Secret was deleted.",
     };
-    let message = format!(
-        "The token expired at {at}. {secret} For a new one, move spec.expiry into the future or change spec.rotation.trigger."
-    );
+    let fixed = token.spec.expiry.as_ref().is_some_and(|expiry| expiry.at.is_some());
+    let ask = if fixed {
+        "move spec.expiry.at into the future"
+    } else {
+        "change spec.rotation.trigger, or make spec.expiry.after longer than the token's age"
+    };
+    let message = format!("The token expired at {at}. {secret} For a new one, {ask}.");
     Finding::no(Reason::Expired, message)
 }
 

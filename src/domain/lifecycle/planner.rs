@@ -21,6 +21,9 @@ const CONFLICT_RETRY_SECONDS: i64 = 30;
 /// How soon a rollout is looked at again: workloads are not watched either.
 const ROLLOUT_RETRY_SECONDS: i64 = 5;
 
+/// How soon something that may not be read is tried again.
+const TROUBLE_RETRY_SECONDS: i64 = 300;
+
 pub(super) struct Planner<'a> {
     token: &'a ApiToken,
     facts: &'a Facts<'a>,
@@ -28,6 +31,8 @@ pub(super) struct Planner<'a> {
     status: ApiTokenStatus,
     notices: Vec<Notice>,
     next: Option<Timestamp>,
+    /// What a person should know although the token works.
+    trouble: Option<String>,
 }
 
 impl<'a> Planner<'a> {
@@ -40,6 +45,7 @@ impl<'a> Planner<'a> {
             status,
             notices: Vec::new(),
             next: None,
+            trouble: None,
         }
     }
 
@@ -66,7 +72,11 @@ impl<'a> Planner<'a> {
             Verdict::Revoked(refusal) => (self.revoke(), Finding::no(refusal.reason, refusal.message)),
             Verdict::Held(refusal) => {
                 self.drop_pending();
-                let effect = self.clean_up_if_expired().map_or(Effect::Nothing, |(effect, _)| effect);
+                let effect = match self.clean_up_if_expired() {
+                    Some((effect, _)) => effect,
+                    None if self.is_shown_long_enough() => self.delete_secret(),
+                    None => Effect::Nothing,
+                };
                 (effect, Finding::no(refusal.reason, refusal.message))
             }
             Verdict::Refused(refusal) if self.status.grant.is_none() => {
@@ -78,8 +88,16 @@ impl<'a> Planner<'a> {
             }
             Verdict::Granted(_) => self.carry_on(),
         };
-        if let Some(why) = self.facts.denied.filter(|_| effect != Effect::Nothing) {
-            ready = self.denied(why);
+        if let Some(why) = self.facts.denied {
+            match effect {
+                Effect::Nothing => {}
+                // The token works; it is the workloads that do not have it yet.
+                Effect::Restart(_) => self.trouble = Some(refused(why)),
+                _ => ready = self.denied(why),
+            }
+        }
+        if matches!(self.facts.secret, SecretFact::Unreadable { .. }) {
+            self.look_again_in(TROUBLE_RETRY_SECONDS);
         }
         self.finish(effect, &ready)
     }
@@ -98,6 +116,8 @@ impl<'a> Planner<'a> {
         else {
             return;
         };
+        // At most one replaced credential works at a time: the one that is still giving way goes when a third comes.
+        self.retire_all(CredentialState::Retiring);
         let replaces = self.status.issued_at.is_some();
         let restarting = replaces && !self.token.restarts().is_empty();
         self.status.credentials[at].state = CredentialState::Active;
@@ -133,26 +153,54 @@ impl<'a> Planner<'a> {
 
     /// Takes over what the organisation grants. A changed lifetime moves the current credential's expiry.
     fn accept(&mut self, grant: Grant) {
-        let changed = self
-            .status
-            .grant
-            .as_ref()
-            .is_some_and(|known| known.expiry != grant.expiry);
-        if changed && let Some(at) = self.position(|credential| credential.state == CredentialState::Active) {
-            let current = &mut self.status.credentials[at];
-            current.expires_at = timing::end(&grant, current.issued_at.0).map(Time);
+        let known = self.status.grant.as_ref();
+        if known.is_some_and(|known| known.expiry != grant.expiry) {
+            let same_lifetime = known.is_some_and(|known| timing::is_same_lifetime(known, &grant));
+            for credential in &mut self.status.credentials {
+                let end = timing::end(&grant, credential.issued_at.0);
+                let earlier = [credential.expires_at.as_ref().map(|end| end.0), end]
+                    .into_iter()
+                    .flatten()
+                    .min();
+                credential.expires_at = match credential.state {
+                    CredentialState::Retired => continue,
+                    // What gives way is not given more time, and a start that moved gives none either.
+                    CredentialState::Retiring => earlier,
+                    CredentialState::Pending | CredentialState::Active if same_lifetime => earlier,
+                    CredentialState::Pending | CredentialState::Active => end,
+                }
+                .map(Time);
+            }
         }
         self.status.grant = Some(grant);
     }
 
     /// Time alone ends credentials, and what it ended stays ended whatever the clock says later.
     fn retire_what_ended(&mut self) {
+        let mut expired = None;
         for credential in &mut self.status.credentials {
             let ended = timing::stops_at(credential).filter(|&end| end <= self.now);
             if let Some(end) = ended
                 && credential.state != CredentialState::Retired
             {
+                if credential.state == CredentialState::Active {
+                    expired = Some(end);
+                }
                 retire(credential, end);
+            }
+        }
+        let Some(end) = expired else { return };
+        self.status.expires_at = Some(Time(end));
+        if self.token.expiry_action() != ExpiryAction::Rotate {
+            // The token's time is over, and with it that of the credential that was giving way.
+            self.retire_all(CredentialState::Retiring);
+        }
+    }
+
+    fn retire_all(&mut self, state: CredentialState) {
+        for credential in &mut self.status.credentials {
+            if credential.state == state {
+                retire(credential, self.now);
             }
         }
     }
@@ -160,30 +208,40 @@ impl<'a> Planner<'a> {
     fn revoke(&mut self) -> Effect {
         self.drop_pending();
         let was_active = in_state(&self.status, CredentialState::Active).is_some();
-        for credential in &mut self.status.credentials {
-            if credential.state != CredentialState::Retired {
-                retire(credential, self.now);
-            }
-        }
+        self.retire_all(CredentialState::Active);
+        self.retire_all(CredentialState::Retiring);
         if was_active {
             // As if never issued: when the member comes back, a new credential is.
             self.status.issued_at = None;
             self.status.expires_at = None;
             self.status.masked_token = None;
         }
-        self.delete_secret()
+        match self.clean_up_if_expired() {
+            Some((Effect::DeleteToken, _)) => Effect::DeleteToken,
+            _ => self.delete_secret(),
+        }
     }
 
     /// The life of a token that is granted what it has.
     fn carry_on(&mut self) -> (Effect, Finding) {
-        if let SecretFact::Foreign { controller } = &self.facts.secret {
-            self.drop_pending();
-            self.look_again_in(CONFLICT_RETRY_SECONDS);
-            return (Effect::Nothing, self.conflict(controller.as_deref()));
-        }
         if let Some(settled) = self.clean_up_if_expired() {
             self.drop_pending();
             return settled;
+        }
+        match &self.facts.secret {
+            SecretFact::Unreadable { why } => return (Effect::Nothing, self.denied(why)),
+            SecretFact::Foreign { controller } if !self.was_shown() => {
+                self.drop_pending();
+                self.look_again_in(CONFLICT_RETRY_SECONDS);
+                return (Effect::Nothing, self.conflict(controller.as_deref()));
+            }
+            SecretFact::Owned { deleting: true, .. } => {
+                self.drop_pending();
+                let secret = self.token.secret_name();
+                self.trouble = Some(format!("Secret {secret:?} is being deleted, and a finalizer keeps it."));
+                return (Effect::Nothing, self.working());
+            }
+            SecretFact::Absent | SecretFact::Foreign { .. } | SecretFact::Owned { .. } => {}
         }
         let pending = in_state(&self.status, CredentialState::Pending).map(|credential| credential.id);
         if let Some(id) = pending.filter(|&id| self.facts.minted == Some(id)) {
@@ -217,21 +275,26 @@ impl<'a> Planner<'a> {
     ///
     /// Judged by what is recorded, not by the clock: a clock that goes back does not revive what has expired.
     fn expired_for_good(&self) -> Option<Timestamp> {
-        let expired = self.status.expires_at.as_ref()?.0;
-        let issued = self.status.issued_at.as_ref()?.0;
         if in_state(&self.status, CredentialState::Active).is_some()
             || self.token.expiry_action() == ExpiryAction::Rotate
-            || self.triggered(self.last_trigger())
         {
             return None;
         }
-        let asked = self
-            .status
-            .grant
+        let grant = self.status.grant.as_ref()?;
+        // A new credential would be dead on arrival, whatever asks for it.
+        let fixed = grant
+            .expiry
             .as_ref()
-            .map_or(Some(expired), |grant| timing::end(grant, issued));
+            .and_then(|expiry| expiry.at.as_ref())
+            .map(|at| at.0);
+        if let Some(past) = fixed.filter(|&at| at <= self.now) {
+            return Some(past);
+        }
+        let expired = self.status.expires_at.as_ref()?.0;
+        let issued = self.status.issued_at.as_ref()?.0;
+        let asked = timing::end(grant, issued);
         let moved_on = asked.is_none_or(|asked| asked > expired && asked > self.now);
-        (!moved_on).then_some(expired)
+        (!moved_on && !self.triggered(self.last_trigger())).then_some(expired)
     }
 
     /// Why a new credential is due now, as a notice says it; None: it is not.
@@ -260,10 +323,6 @@ impl<'a> Planner<'a> {
     fn issue(&mut self, why: Issue) -> (Effect, Finding) {
         let grant = self.status.grant.clone().unwrap_or_default();
         let expires_at = timing::end(&grant, self.now);
-        if let Some(end) = expires_at.filter(|&end| end <= self.now) {
-            let message = format!("spec.expiry.at {end} has passed, so no token is issued. Give a time in the future.");
-            return (self.delete_secret(), Finding::no(Reason::Expired, message));
-        }
         let secret = self.token.secret_name();
         match why {
             Issue::SecretDeleted => self.notices.push(Notice::warning(
@@ -275,12 +334,6 @@ impl<'a> Planner<'a> {
                 format!("The token in Secret {secret:?} was edited from outside: replacing the credential."),
             )),
             Issue::NoneLive | Issue::Triggered | Issue::Due => {}
-        }
-        // At most one replaced credential works at a time: the one that is still giving way goes when a third comes.
-        for credential in &mut self.status.credentials {
-            if credential.state == CredentialState::Retiring {
-                retire(credential, self.now);
-            }
         }
         let highest = self
             .status
@@ -306,13 +359,9 @@ impl<'a> Planner<'a> {
         let Some(current) = in_state(&self.status, CredentialState::Active).cloned() else {
             return Effect::Nothing;
         };
-        if let SecretFact::Owned { intact, claimed, .. } = &self.facts.secret {
-            if self.token.delivery() == Delivery::Once {
-                let end = timing::claim_ends(self.token, &current);
-                if *claimed || end <= self.now {
-                    return Effect::DeleteSecret;
-                }
-                self.look_again_at(Some(end));
+        if let SecretFact::Owned { intact, .. } = &self.facts.secret {
+            if self.is_shown_long_enough() {
+                return Effect::DeleteSecret;
             }
             if !intact {
                 return Effect::RepairSecret { id: current.id };
@@ -322,6 +371,31 @@ impl<'a> Planner<'a> {
             Some(workloads) if current.restarting => self.follow_restarts(&current, workloads),
             _ => Effect::Nothing,
         }
+    }
+
+    /// Whether a Secret that is shown once was claimed, or nobody did in time.
+    fn is_shown_long_enough(&mut self) -> bool {
+        let SecretFact::Owned { claimed, .. } = &self.facts.secret else {
+            return false;
+        };
+        let Some(current) = in_state(&self.status, CredentialState::Active) else {
+            return false;
+        };
+        if self.token.delivery() != Delivery::Once {
+            return false;
+        }
+        let end = timing::claim_ends(self.token, current);
+        let claimed = *claimed;
+        self.look_again_at(Some(end).filter(|&end| end > self.now));
+        claimed || end <= self.now
+    }
+
+    /// Whether there is nothing left to be put into a Secret: the token was shown, and no new one is asked for.
+    fn was_shown(&self) -> bool {
+        self.token.delivery() == Delivery::Once
+            && in_state(&self.status, CredentialState::Pending).is_none()
+            && in_state(&self.status, CredentialState::Active)
+                .is_some_and(|current| !self.triggered(current.trigger.as_deref()))
     }
 
     /// Stamps workloads, waits for their rollouts, then lets the replaced credential go.
@@ -334,8 +408,21 @@ impl<'a> Planner<'a> {
         if !wanted.is_empty() {
             return Effect::Restart(wanted);
         }
-        if workloads.iter().any(|fact| fact.progress == Progress::RollingOut) {
+        let unknown = workloads.iter().find_map(|fact| match &fact.progress {
+            Progress::Unknown { why } => Some(why),
+            _ => None,
+        });
+        if let Some(why) = unknown {
+            self.trouble = Some(refused(why));
+        }
+        let rolling_out = workloads.iter().any(|fact| fact.progress == Progress::RollingOut);
+        if rolling_out {
             self.look_again_in(ROLLOUT_RETRY_SECONDS);
+        }
+        if unknown.is_some() {
+            self.look_again_in(TROUBLE_RETRY_SECONDS);
+        }
+        if rolling_out || unknown.is_some() {
             return Effect::Nothing;
         }
         for missing in workloads.iter().filter(|fact| fact.progress == Progress::Missing) {
@@ -414,7 +501,11 @@ impl<'a> Planner<'a> {
 
     fn working(&self) -> Finding {
         let shown = self.token.delivery() == Delivery::Once && self.facts.secret == SecretFact::Absent;
-        outcome::working(self.token, &self.status, shown, self.now)
+        let mut finding = outcome::working(self.token, &self.status, shown, self.now);
+        if let Some(trouble) = &self.trouble {
+            finding.message = format!("{} {trouble}", finding.message);
+        }
+        finding
     }
 
     fn conflict(&self, controller: Option<&str>) -> Finding {
@@ -429,20 +520,14 @@ impl<'a> Planner<'a> {
     }
 
     fn denied(&self, why: &str) -> Finding {
-        let secret = self.token.secret_name();
-        let why = why.trim_end_matches('.');
-        Finding::no(
-            Reason::SecretAccessDenied,
-            format!(
-                "The API server refused a write of Secret {secret:?}: {why}. It is tried again with pauses of up to 5 minutes."
-            ),
-        )
+        Finding::no(Reason::SecretAccessDenied, refused(why))
     }
 
     fn delete_secret(&self) -> Effect {
         match self.facts.secret {
-            SecretFact::Owned { .. } => Effect::DeleteSecret,
-            SecretFact::Absent | SecretFact::Foreign { .. } => Effect::Nothing,
+            SecretFact::Owned { deleting: false, .. } => Effect::DeleteSecret,
+            // One that is being deleted waits for somebody's finalizer, not for another request.
+            _ => Effect::Nothing,
         }
     }
 
@@ -493,6 +578,13 @@ enum Issue {
     Due,
     SecretDeleted,
     SecretEdited,
+}
+
+fn refused(why: &str) -> String {
+    format!(
+        "The API server refused to {}. It is tried again with pauses of up to 5 minutes.",
+        why.trim_end_matches('.')
+    )
 }
 
 fn retire(credential: &mut Credential, at: Timestamp) {

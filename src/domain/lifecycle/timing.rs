@@ -20,6 +20,12 @@ pub(super) fn end(grant: &Grant, issued: Timestamp) -> Option<Timestamp> {
     }
 }
 
+/// Whether two grants give a credential the same time to live, wherever it starts.
+pub(super) fn is_same_lifetime(one: &Grant, other: &Grant) -> bool {
+    let lifetime = |grant: &Grant| grant.expiry.clone().map(|expiry| (expiry.after, expiry.at));
+    lifetime(one) == lifetime(other)
+}
+
 /// When `credential` is due to be replaced. None: only when asked for.
 pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credential) -> Option<Timestamp> {
     if token.expiry_action() != ExpiryAction::Rotate {

@@ -150,11 +150,111 @@ fn a_token_that_would_be_dead_on_arrival_is_not_issued() {
         ([Status].as_slice(), (false, "Expired"))
     );
     assert!(
-        world.message().contains("Give a time in the future"),
+        world.message().contains("move spec.expiry.at into the future"),
         "{}",
         world.message()
     );
     world.patch(json!({ "expiry": { "at": "2026-12-31T00:00:00Z" } }));
     world.settle();
     assert_eq!(world.ready(), (true, "Issued"));
+}
+
+#[test]
+fn a_credential_that_gives_way_does_not_outlive_an_expired_token() {
+    for overlap in ["30d", "0s"] {
+        let mut world = World::new(
+            json!({ "rotation": { "overlap": overlap, "restart": [{ "kind": "Deployment", "name": "a" }] } }),
+        );
+        world.settle();
+        world.patch(json!({ "rotation": { "trigger": "x" } }));
+        world.settle();
+        world.patch(json!({ "expiry": { "at": "2026-01-02T00:00:00Z" } }));
+        world.settle();
+        world.pass(hours(24));
+        assert_eq!(
+            (world.accepted(), world.ready()),
+            (vec![], (false, "Expired")),
+            "{overlap}"
+        );
+    }
+}
+
+#[test]
+fn a_shorter_lifetime_also_holds_for_what_gives_way_and_what_is_on_its_way() {
+    let mut world = World::new(json!({ "expiry": { "after": "90d" }, "rotation": { "overlap": "80d" } }));
+    world.settle();
+    world.crash_after = Some(world.writes.len() + 1);
+    world.patch(json!({ "rotation": { "trigger": "x" } }));
+    assert!(world.try_settle().is_err());
+    world.patch(json!({ "expiry": { "after": "2d" } }));
+    world.crash_after = None;
+    world.settle();
+    let ends: Vec<_> = world
+        .status()
+        .credentials
+        .iter()
+        .map(|credential| credential.expires_at.clone().unwrap().0)
+        .collect();
+    assert_eq!(ends, [at("2026-01-03T00:00:00Z"), at("2026-01-03T00:00:00Z")]);
+    assert_eq!(world.held(), Some(2));
+}
+
+#[test]
+fn a_trigger_after_the_fixed_end_neither_takes_a_retained_secret_nor_stops_the_cleanup() {
+    let expiry = json!({ "at": "2026-01-02T00:00:00Z", "action": "Retain", "cleanupAfter": "1d" });
+    let mut world = World::new(json!({ "expiry": expiry }));
+    world.settle();
+    world.next();
+    world.patch(json!({ "rotation": { "trigger": "x" } }));
+    world.settle();
+    assert_eq!((world.ready(), world.secret.is_some()), ((false, "Expired"), true));
+    world.pass(hours(24));
+    assert!(world.deleted);
+}
+
+#[test]
+fn the_record_goes_whatever_else_is_wrong() {
+    let expiry = json!({ "expiry": { "at": "2026-01-02T00:00:00Z", "cleanupAfter": "1d" } });
+    let mut in_the_way = World::new(expiry.clone());
+    in_the_way.settle();
+    in_the_way.next();
+    in_the_way.secret = Some(k8s_openapi::api::core::v1::Secret::default());
+    in_the_way.pass(hours(24));
+    assert!(in_the_way.deleted);
+
+    let mut dead_on_arrival = World::new(expiry);
+    dead_on_arrival.now = at("2026-02-01T00:00:00Z");
+    dead_on_arrival.settle();
+    assert!(dead_on_arrival.deleted);
+}
+
+#[test]
+fn fractions_of_a_second_in_the_spec_do_not_unsettle_the_status() {
+    let mut world =
+        World::new(json!({ "notBefore": "2026-01-01T00:00:00.5Z", "expiry": { "at": "2026-02-01T00:00:00.9Z" } }));
+    world.settle();
+    world.token.status = serde_json::from_value(serde_json::to_value(world.status()).unwrap()).unwrap();
+    world.writes.clear();
+    world.settle();
+    assert_eq!(world.writes, []);
+}
+
+#[test]
+fn a_later_start_does_not_stretch_a_credential_that_is_issued() {
+    let mut world = World::new(json!({ "expiry": { "after": "1d" } }));
+    world.settle();
+    world.patch(json!({ "notBefore": "2026-06-01T00:00:00Z" }));
+    world.settle();
+    assert_eq!(
+        world.credential(1).unwrap().expires_at.as_ref().unwrap().0,
+        at("2026-01-02T00:00:00Z")
+    );
+}
+
+#[test]
+fn what_could_never_work_is_refused() {
+    let mut world =
+        World::new(json!({ "notBefore": "2026-03-01T00:00:00Z", "expiry": { "at": "2026-02-01T00:00:00Z" } }));
+    world.settle();
+    assert_eq!(world.ready(), (false, "InvalidSpec"));
 }

@@ -226,3 +226,22 @@ fn a_creator_stamped_at_admission_is_shown() {
     world.settle();
     assert_eq!(world.status().created_by.as_deref(), Some("ann"));
 }
+
+#[test]
+fn a_suspended_token_is_not_shown_longer() {
+    let mut world = World::new(json!({ "secret": { "delivery": "Once" } }));
+    world.settle();
+    world.patch(json!({ "suspended": true }));
+    world.pass(super::world::hours(1));
+    assert!(world.secret.is_none());
+}
+
+#[test]
+fn a_secret_of_somebody_else_does_not_matter_to_a_token_that_was_shown() {
+    let mut world = World::new(json!({ "secret": { "delivery": "Once" } }));
+    world.settle();
+    world.pass(super::world::hours(1));
+    world.secret = Some(k8s_openapi::api::core::v1::Secret::default());
+    world.settle();
+    assert_eq!(world.ready(), (true, "Issued"));
+}
