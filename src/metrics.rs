@@ -1,6 +1,9 @@
 //! What the processes count, for Prometheus.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -21,7 +24,7 @@ pub struct Metrics {
     pub minted: Counter,
     /// Events that were not published because too many waited.
     pub events_dropped: Counter,
-    started: Mutex<HashSet<&'static str>>,
+    ready: AtomicBool,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -40,9 +43,6 @@ struct Resource {
     resource: &'static str,
 }
 
-/// The watches that must have delivered their first list before the controller is ready.
-const WATCHES: usize = 4;
-
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
@@ -52,7 +52,7 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             minted: Counter::default(),
             events_dropped: Counter::default(),
-            started: Mutex::default(),
+            ready: AtomicBool::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -91,7 +91,7 @@ impl Metrics {
 
     /// Whether every watch has delivered its first list.
     pub fn is_ready(&self) -> bool {
-        self.started.lock().is_ok_and(|started| started.len() >= WATCHES)
+        self.ready.load(Ordering::Relaxed)
     }
 
     pub(crate) fn reconciled(&self, kind: &'static str, error: Option<&Error>, took: Duration) {
@@ -100,10 +100,8 @@ impl Metrics {
         self.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn watch_started(&self, resource: &'static str) {
-        if let Ok(mut started) = self.started.lock() {
-            started.insert(resource);
-        }
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn watch_failed(&self, resource: &'static str) {

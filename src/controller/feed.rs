@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use super::{
     Context, Queue,
     context::Stores,
+    gate::{Gate, Listed},
     secrets::{self, Seen},
 };
 use crate::api::{ApiToken, MANAGED_BY, Organisation};
@@ -30,25 +31,29 @@ type Namespaces = PartialObjectMeta<Namespace>;
 pub(super) struct Wiring {
     pub(super) token_queues: Vec<mpsc::UnboundedReceiver<ObjectRef<Tokens>>>,
     pub(super) organisation_queue: mpsc::UnboundedReceiver<ObjectRef<Organisations>>,
+    /// Opens when every watch has delivered its first list.
+    pub(super) gate: Gate,
     pub(super) feeds: Feeds,
 }
 
 pub(super) struct Feeds {
     scopes: Vec<Scope>,
-    organisations: Writer<Organisations>,
-    namespaces: Writer<Namespaces>,
+    organisations: (Writer<Organisations>, Listed),
+    namespaces: (Writer<Namespaces>, Listed),
     organisation_queue: Queue<Organisations>,
 }
 
 /// One namespace, or all of them.
 struct Scope {
     namespace: Option<String>,
-    tokens: Writer<Tokens>,
+    tokens: (Writer<Tokens>, Listed),
+    secrets: Listed,
     queue: Queue<Tokens>,
 }
 
 /// Lays out stores and queues for these scopes; None is every namespace.
 pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
+    let mut gate = Gate::default();
     let (organisations, organisation_writer) = store();
     let (namespace_store, namespace_writer) = store();
     let (organisation_sender, organisation_queue) = mpsc::unbounded();
@@ -58,7 +63,8 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
         let (queue, receiver) = mpsc::unbounded();
         scopes.push(Scope {
             namespace: namespace.clone(),
-            tokens: writer,
+            tokens: (writer, gate.awaits()),
+            secrets: gate.awaits(),
             queue,
         });
         token_queues.push(receiver);
@@ -66,14 +72,15 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
     }
     let feeds = Feeds {
         scopes,
-        organisations: organisation_writer,
-        namespaces: namespace_writer,
+        organisations: (organisation_writer, gate.awaits()),
+        namespaces: (namespace_writer, gate.awaits()),
         organisation_queue: organisation_sender,
     };
     (
         Wiring {
             token_queues,
             organisation_queue,
+            gate,
             feeds,
         },
         Stores {
@@ -102,10 +109,11 @@ impl Feeds {
         for Scope {
             namespace,
             tokens,
+            secrets,
             queue,
         } in scopes
         {
-            feeds.push(feed_secrets(&ctx, namespace.clone(), queue.clone()));
+            feeds.push(feed_secrets(&ctx, namespace.clone(), secrets, queue.clone()));
             feeds.push(feed_tokens(&ctx, namespace, tokens, queue, organisation_queue.clone()));
         }
         future::join_all(feeds).await;
@@ -115,7 +123,7 @@ impl Feeds {
 fn feed_tokens<'a>(
     ctx: &'a Arc<Context>,
     namespace: Option<String>,
-    mut store: Writer<Tokens>,
+    (mut store, mut listed): (Writer<Tokens>, Listed),
     queue: Queue<Tokens>,
     organisations: Queue<Organisations>,
 ) -> BoxFuture<'a, ()> {
@@ -144,6 +152,7 @@ fn feed_tokens<'a>(
                     for organisation in ctx.stores.organisations.state() {
                         send(&organisations, ObjectRef::from_obj(&*organisation));
                     }
+                    listed.done();
                 }
             }
         }
@@ -156,7 +165,12 @@ fn send_organisation(queue: &Queue<Organisations>, token: &Tokens) {
     }
 }
 
-fn feed_secrets<'a>(ctx: &'a Arc<Context>, namespace: Option<String>, queue: Queue<Tokens>) -> BoxFuture<'a, ()> {
+fn feed_secrets<'a>(
+    ctx: &'a Arc<Context>,
+    namespace: Option<String>,
+    mut listed: Listed,
+    queue: Queue<Tokens>,
+) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let config = config(ctx).labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
         let api: Api<PartialObjectMeta<Secret>> = scoped(&ctx.client, namespace.as_deref());
@@ -173,7 +187,10 @@ fn feed_secrets<'a>(ctx: &'a Arc<Context>, namespace: Option<String>, queue: Que
                             known.list_item(&namespace, key, seen);
                         }
                     }
-                    Event::InitDone => concerned = known.list_ends(&namespace),
+                    Event::InitDone => {
+                        concerned = known.list_ends(&namespace);
+                        listed.done();
+                    }
                     Event::Apply(secret) => {
                         if let Some((key, seen)) = secrets::seen(&secret) {
                             known.observe(key.clone(), seen.clone());
@@ -207,7 +224,7 @@ fn concerns<'a>(name: &'a str, seen: &'a Seen) -> impl Iterator<Item = &'a str> 
 
 fn feed_organisations<'a>(
     ctx: &'a Arc<Context>,
-    mut store: Writer<Organisations>,
+    (mut store, mut listed): (Writer<Organisations>, Listed),
     queue: Queue<Organisations>,
     tokens: Vec<Queue<Tokens>>,
 ) -> BoxFuture<'a, ()> {
@@ -220,6 +237,7 @@ fn feed_organisations<'a>(
                 if matches!(event, Event::InitDone) {
                     // The list may lack what was deleted meanwhile, and is complete only now.
                     reconcile_tokens(ctx, &tokens, |_| true);
+                    listed.done();
                 }
                 continue;
             };
@@ -243,7 +261,7 @@ fn spec_of(organisation: &Organisations) -> Option<&crate::api::OrganisationSpec
 
 fn feed_namespaces<'a>(
     ctx: &'a Arc<Context>,
-    mut store: Writer<Namespaces>,
+    (mut store, mut listed): (Writer<Namespaces>, Listed),
     tokens: Vec<Queue<Tokens>>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
@@ -254,6 +272,7 @@ fn feed_namespaces<'a>(
                 store.apply_watcher_event(&event);
                 if matches!(event, Event::InitDone) {
                     reconcile_tokens(ctx, &tokens, |_| true);
+                    listed.done();
                 }
                 continue;
             };
@@ -340,12 +359,7 @@ where
         .default_backoff()
         .filter_map(move |event| {
             future::ready(match event {
-                Ok(event) => {
-                    if matches!(event, Event::InitDone) {
-                        ctx.metrics.watch_started(resource);
-                    }
-                    Some(event)
-                }
+                Ok(event) => Some(event),
                 Err(error) => {
                     ctx.metrics.watch_failed(resource);
                     tracing::warn!(resource, %error, "a watch failed; trying again");

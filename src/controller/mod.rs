@@ -14,6 +14,7 @@ mod context;
 mod error;
 mod event;
 mod feed;
+mod gate;
 mod organisation;
 mod secrets;
 mod token;
@@ -112,6 +113,14 @@ impl Controller {
             stores,
         ));
 
+        // Resolves at shutdown too, as the feeds are dropped then.
+        let metrics = self.metrics;
+        let opened = wiring.gate.opened().inspect(move |open| {
+            if *open {
+                metrics.set_ready();
+            }
+        });
+        let opened = opened.shared();
         let config = || controller::Config::default().concurrency(self.settings.concurrency);
         let mut reconcilers: Vec<future::BoxFuture<'_, ()>> = Vec::new();
         for (queue, tokens) in wiring.token_queues.into_iter().zip(ctx.stores.tokens.clone()) {
@@ -120,7 +129,7 @@ impl Controller {
                 token::on_error,
                 ctx.clone(),
                 tokens,
-                queue.map(Ok::<_, std::convert::Infallible>),
+                gate::behind(opened.clone(), queue).map(Ok::<_, std::convert::Infallible>),
                 config(),
             );
             reconcilers.push(stream.for_each(|_| future::ready(())).boxed());
@@ -130,7 +139,7 @@ impl Controller {
             organisation::on_error,
             ctx.clone(),
             ctx.stores.organisations.clone(),
-            wiring.organisation_queue.map(Ok::<_, std::convert::Infallible>),
+            gate::behind(opened, wiring.organisation_queue).map(Ok::<_, std::convert::Infallible>),
             config().debounce(self.settings.count_after),
         );
         reconcilers.push(stream.for_each(|_| future::ready(())).boxed());

@@ -5,4 +5,5 @@ mod cluster;
 mod faults;
 mod life;
 mod organisation;
+mod start;
 mod trouble;
