@@ -5,8 +5,26 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 const FIRST: Duration = Duration::from_millis(200);
-/// The longest pause between two tries; it stands in the message of `SecretAccessDenied`.
-pub(super) const LONGEST: Duration = Duration::from_secs(300);
+
+/// What a failure says about the next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The API server refuses: the next try will fare no better until somebody changes something.
+    Refusal,
+    /// The API server is away or busy, and will be back.
+    Passing,
+}
+
+impl Failure {
+    /// The longest pause between two tries. That of refusals stands in the message of `SecretAccessDenied`; the other is
+    /// how late after an outage something due is done at worst.
+    const fn longest_pause(self) -> Duration {
+        match self {
+            Self::Refusal => Duration::from_secs(300),
+            Self::Passing => Duration::from_secs(30),
+        }
+    }
+}
 
 /// The pauses of the objects that failed last time, by UID.
 #[derive(Debug, Default)]
@@ -26,15 +44,24 @@ impl Backoffs {
         Some(pause.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// Notes a failure and returns the pause: 200 ms, doubled every time up to five minutes, and of that between half
-    /// and all by `jitter` (0 to 1), so that many objects that failed together do not come back together.
-    pub(super) fn failed(&mut self, uid: &str, generation: Option<i64>, now: Instant, jitter: f64) -> Duration {
+    /// Notes a failure and returns the pause: 200 ms, doubled every time up to the longest for its kind, and of that
+    /// between half and all by `jitter` (0 to 1), so that many objects that failed together do not come back together.
+    pub(super) fn failed(
+        &mut self,
+        uid: &str,
+        generation: Option<i64>,
+        kind: Failure,
+        now: Instant,
+        jitter: f64,
+    ) -> Duration {
         let pause = self.0.entry(uid.to_owned()).or_insert(Pause {
             generation,
             failures: 0,
             until: now,
         });
-        let whole = FIRST.saturating_mul(1 << pause.failures.min(20)).min(LONGEST);
+        let whole = FIRST
+            .saturating_mul(1 << pause.failures.min(20))
+            .min(kind.longest_pause());
         let wait = whole.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
         (pause.generation, pause.failures, pause.until) = (generation, pause.failures + 1, now + wait);
         wait
@@ -56,21 +83,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_five_minutes_and_start_over_after_success() {
-        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
-        let pauses: Vec<_> = (0..14)
-            .map(|_| backoffs.failed("a", Some(1), now, 1.0).as_millis())
-            .collect();
-        assert_eq!(pauses[..4], [200, 400, 800, 1600]);
-        assert_eq!(pauses[11..], [300_000, 300_000, 300_000]);
-        backoffs.reset("a");
-        assert_eq!(backoffs.failed("a", Some(1), now, 0.0), Duration::from_millis(100));
+    fn pauses_double_up_to_the_longest_of_the_kind_and_start_over_after_success() {
+        for (kind, longest) in [(Failure::Refusal, 300_000), (Failure::Passing, 30_000)] {
+            let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+            let pauses: Vec<_> = (0..14)
+                .map(|_| backoffs.failed("a", Some(1), kind, now, 1.0).as_millis())
+                .collect();
+            assert_eq!(pauses[..4], [200, 400, 800, 1600]);
+            assert_eq!(pauses[11..], [longest; 3]);
+            backoffs.reset("a");
+            let first = backoffs.failed("a", Some(1), kind, now, 0.0);
+            assert_eq!(first, Duration::from_millis(100));
+        }
     }
 
     #[test]
     fn a_pause_holds_until_it_is_over_or_the_spec_changes() {
         let (mut backoffs, now) = (Backoffs::default(), Instant::now());
-        backoffs.failed("a", Some(1), now, 1.0);
+        backoffs.failed("a", Some(1), Failure::Refusal, now, 1.0);
         assert_eq!(backoffs.remaining("a", Some(1), now), Some(Duration::from_millis(200)));
         assert_eq!(backoffs.remaining("a", Some(2), now), None);
         assert_eq!(backoffs.remaining("a", Some(1), now + Duration::from_millis(200)), None);

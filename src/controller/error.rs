@@ -1,5 +1,7 @@
 use kube::core::Status;
 
+use super::backoff::Failure;
+
 /// Why a reconcile did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -73,6 +75,18 @@ impl Error {
         }
     }
 
+    /// Whether trying again soon makes sense.
+    pub(super) fn failure(&self) -> Failure {
+        match self {
+            Self::Conflict { .. } => Failure::Passing,
+            Self::Altered | Self::Restless(_) => Failure::Refusal,
+            Self::Api { source, .. } => match status(source).map(|status| status.code) {
+                Some(code) if (400..500).contains(&code) && code != 429 => Failure::Refusal,
+                _ => Failure::Passing,
+            },
+        }
+    }
+
     /// The kind of failure, for metrics.
     pub fn category(&self) -> &'static str {
         match self {
@@ -112,6 +126,16 @@ pub(super) fn describe(error: &kube::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_answer_that_will_stay_the_same_is_a_refusal() {
+        let kinds = [403, 404, 422, 429, 500, 503].map(|code| {
+            let answer = Status::failure("", "").with_code(code);
+            Error::api("read the Secret")(kube::Error::Api(answer.boxed())).failure()
+        });
+        let (refusal, passing) = (Failure::Refusal, Failure::Passing);
+        assert_eq!(kinds, [refusal, refusal, refusal, passing, passing, passing]);
+    }
 
     #[test]
     fn an_unreadable_answer_is_not_quoted() {

@@ -46,7 +46,10 @@ pub(super) fn on_error(token: Arc<DeserializeGuard<ApiToken>>, error: &Error, ct
     }
     let (uid, generation) = (token.uid().unwrap_or_default(), token.meta().generation);
     let jitter = rand::random::<f64>();
-    let wait = ctx.memory().backoffs.failed(&uid, generation, Instant::now(), jitter);
+    let wait = ctx
+        .memory()
+        .backoffs
+        .failed(&uid, generation, error.failure(), Instant::now(), jitter);
     tracing::warn!(namespace, name, %error, retry_in = ?wait, "reconciling an ApiToken failed");
     Action::requeue(wait)
 }
