@@ -67,6 +67,13 @@ impl Backoffs {
         wait
     }
 
+    /// Ends an object's pause: the cause of its failure may be gone. If it is not, the next pause is none the shorter.
+    pub(super) fn lift(&mut self, uid: &str, now: Instant) {
+        if let Some(pause) = self.0.get_mut(uid) {
+            pause.until = now;
+        }
+    }
+
     /// Forgets an object's failures.
     pub(super) fn reset(&mut self, uid: &str) {
         self.0.remove(uid);
@@ -105,5 +112,15 @@ mod tests {
         assert_eq!(backoffs.remaining("a", Some(2), now), None);
         assert_eq!(backoffs.remaining("a", Some(1), now + Duration::from_millis(200)), None);
         assert_eq!(backoffs.remaining("b", Some(1), now), None);
+    }
+
+    #[test]
+    fn a_pause_that_is_lifted_is_over_and_the_next_is_as_long_as_it_would_have_been() {
+        let (mut backoffs, now) = (Backoffs::default(), Instant::now());
+        backoffs.failed("a", Some(1), Failure::Refusal, now, 1.0);
+        backoffs.lift("a", now);
+        assert_eq!(backoffs.remaining("a", Some(1), now), None);
+        let next = backoffs.failed("a", Some(1), Failure::Refusal, now, 1.0);
+        assert_eq!(next, Duration::from_millis(400));
     }
 }

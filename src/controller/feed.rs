@@ -1,6 +1,10 @@
 //! The watches, and which reconciles each of their events asks for.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    sync::Arc,
+};
 
 use futures::{Stream, StreamExt, channel::mpsc, future, future::BoxFuture};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -232,24 +236,20 @@ fn feed_organisations<'a>(
         let stream = watch(ctx, "organisations", Api::all(ctx.client.clone()), config(ctx));
         let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
         while let Some(event) = stream.next().await {
-            let (Event::Apply(changed) | Event::InitApply(changed) | Event::Delete(changed)) = &event else {
-                store.apply_watcher_event(&event);
-                if matches!(event, Event::InitDone) {
-                    // The list may lack what was deleted meanwhile, and is complete only now.
-                    reconcile_tokens(ctx, &tokens, |_| true);
-                    listed.done();
-                }
-                continue;
-            };
-            let reference = ObjectRef::from_obj(changed);
-            let before = ctx.stores.organisations.get(&reference);
-            store.apply_watcher_event(&event);
-            let after = ctx.stores.organisations.get(&reference);
-            send(&queue, reference);
+            if let Event::Apply(touched) | Event::InitApply(touched) | Event::Delete(touched) = &event {
+                send(&queue, ObjectRef::from_obj(touched));
+            }
             // Its own counts are in its status: they concern no token.
-            if before.as_deref().and_then(spec_of) != after.as_deref().and_then(spec_of) {
-                let name = changed.name_any();
-                reconcile_tokens(ctx, &tokens, |token| token.spec.organisation == name);
+            let changed = changes(&mut store, &event, |organisation| spec_of(organisation).cloned());
+            let concerned = |token: &ApiToken| changed.contains(&token.spec.organisation);
+            if !changed.is_empty() {
+                lift_pauses(ctx, concerned);
+            }
+            if matches!(event, Event::InitDone) {
+                reconcile_tokens(ctx, &tokens, |_| true);
+                listed.done();
+            } else if !changed.is_empty() {
+                reconcile_tokens(ctx, &tokens, concerned);
             }
         }
     })
@@ -268,22 +268,49 @@ fn feed_namespaces<'a>(
         let stream = watch(ctx, "namespaces", Api::all(ctx.client.clone()), config(ctx));
         let mut stream = std::pin::pin!(stream.map(slim::<Namespaces>));
         while let Some(event) = stream.next().await {
-            let (Event::Apply(changed) | Event::Delete(changed)) = &event else {
-                store.apply_watcher_event(&event);
-                if matches!(event, Event::InitDone) {
-                    reconcile_tokens(ctx, &tokens, |_| true);
-                    listed.done();
-                }
-                continue;
-            };
-            let name = changed.name_any();
-            let before = ctx.labels(&name);
-            store.apply_watcher_event(&event);
-            if before != ctx.labels(&name) {
-                reconcile_tokens(ctx, &tokens, |token| token.metadata.namespace.as_ref() == Some(&name));
+            let changed = changes(&mut store, &event, |namespace| Some(namespace.labels().clone()));
+            let concerned = |token: &ApiToken| token.namespace().is_some_and(|name| changed.contains(&name));
+            if !changed.is_empty() {
+                lift_pauses(ctx, concerned);
+            }
+            if matches!(event, Event::InitDone) {
+                reconcile_tokens(ctx, &tokens, |_| true);
+                listed.done();
+            } else if !changed.is_empty() {
+                reconcile_tokens(ctx, &tokens, concerned);
             }
         }
     })
+}
+
+/// Takes an event of a cluster-wide resource into its store. Returns the names of the objects whose `part` is another
+/// than before; of a list they come with its end, as what it lacks is gone.
+fn changes<K, P: PartialEq>(store: &mut Writer<K>, event: &Event<K>, part: impl Fn(&K) -> Option<P>) -> HashSet<String>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let reader = store.as_reader();
+    let parts = || -> HashMap<String, Option<P>> {
+        match event {
+            Event::Apply(object) | Event::Delete(object) => {
+                let found = reader.get(&ObjectRef::from_obj(object));
+                HashMap::from([(object.name_any(), found.and_then(|found| part(&found)))])
+            }
+            Event::InitDone => {
+                let all = reader.state().into_iter();
+                all.map(|object| (object.name_any(), part(&object))).collect()
+            }
+            Event::Init | Event::InitApply(_) => HashMap::new(),
+        }
+    };
+    let before = parts();
+    store.apply_watcher_event(event);
+    let after = parts();
+    let names = before.keys().chain(after.keys());
+    names
+        .filter(|name| before.get(*name) != after.get(*name))
+        .cloned()
+        .collect()
 }
 
 /// A wall clock that jumps moves what is due without any timer noticing: compare it with the monotonic one.
@@ -307,6 +334,18 @@ fn watch_clock<'a>(ctx: &'a Arc<Context>, tokens: Vec<Queue<Tokens>>) -> BoxFutu
             }
         }
     })
+}
+
+/// Ends the pauses of the tokens for which `concerned` holds: what they failed at may go well now.
+fn lift_pauses(ctx: &Context, concerned: impl Fn(&ApiToken) -> bool) {
+    let now = tokio::time::Instant::now();
+    for token in ctx.stores.tokens.iter().flat_map(|store| store.state()) {
+        if let (Ok(known), Some(uid)) = (&token.0, token.uid())
+            && concerned(known)
+        {
+            ctx.memory().backoffs.lift(&uid, now);
+        }
+    }
 }
 
 /// Asks for a reconcile of every token for which `concerned` holds.

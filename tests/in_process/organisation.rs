@@ -1,10 +1,13 @@
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{
+    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
+use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 use tokenwright::api::{Organisation, TokenCounts};
 
@@ -57,6 +60,62 @@ async fn many_tokens_change_the_counts_a_few_times_only() {
         .filter(|write| *write == "update organisations/status")
         .count();
     assert!(of_organisation <= 3, "{of_organisation} writes");
+}
+
+/// A Personal token whose user stays no member, and whose Secret could not be written for so long that the next try is
+/// minutes away.
+async fn token_in_a_long_pause() -> Cluster {
+    let cluster = Cluster::start().await;
+    cluster
+        .organisation(json!({ "members": [{ "kind": "User", "name": "ann", "role": "Admin" }] }))
+        .await;
+    cluster.idle().await;
+    cluster.issue("web", json!({ "type": "Personal", "user": "ann" })).await;
+    cluster.sandbox.faults().inject(
+        Match::any().verb("update").resource("secrets").user("admin"),
+        Fault::forbidden(),
+    );
+    let patch = json!({ "metadata": { "labels": { "tokenwright.dev/organisation": "x" } } });
+    cluster
+        .secrets()
+        .patch("web", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    cluster.pass(Duration::from_secs(1800)).await;
+    cluster
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_organisation_ends_a_tokens_pause() {
+    let cluster = token_in_a_long_pause().await;
+    cluster.organisation(json!({})).await;
+    cluster.pass(Duration::from_secs(1)).await;
+    assert!(cluster.token("web").await.secret.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_only_a_new_list_shows_ends_a_tokens_pause_too() {
+    let cluster = token_in_a_long_pause().await;
+    cluster.sandbox.faults().pause_watches("organisations");
+    cluster.organisation(json!({})).await;
+    cluster.sandbox.faults().expire_watches("organisations");
+    cluster.sandbox.faults().resume_watches("organisations");
+    cluster.pass(Duration::from_secs(5)).await;
+    assert!(cluster.token("web").await.secret.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_counts_does_not_end_a_pause() {
+    let cluster = token_in_a_long_pause().await;
+    cluster.writes();
+    let tries = cluster.sandbox.faults().inject(
+        Match::any().verb("get").resource("secrets").name("web"),
+        Fault::Delay(Duration::ZERO),
+    );
+    cluster.issue("other", json!({})).await;
+    cluster.pass(Duration::from_secs(5)).await;
+    assert_eq!(counts(&cluster).await.total, 2);
+    assert!(tries.hits() <= 1, "{} tries", tries.hits());
 }
 
 #[tokio::test(start_paused = true)]
