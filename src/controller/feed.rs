@@ -187,7 +187,6 @@ fn feed_secrets<'a>(
                     Event::Init => known.list_begins(&namespace),
                     Event::InitApply(secret) => {
                         if let Some((key, seen)) = secrets::seen(&secret) {
-                            concerned.push((key.clone(), seen.clone()));
                             known.list_item(&namespace, key, seen);
                         }
                     }
@@ -197,13 +196,16 @@ fn feed_secrets<'a>(
                     }
                     Event::Apply(secret) => {
                         if let Some((key, seen)) = secrets::seen(&secret) {
-                            known.observe(key.clone(), seen.clone());
+                            // Whose it was is concerned too: it may have lost its owner.
+                            let before = known.observe(key.clone(), seen.clone());
+                            concerned.extend(before.map(|before| (key.clone(), before)));
                             concerned.push((key, seen));
                         }
                     }
                     Event::Delete(secret) => {
                         if let Some((key, seen)) = secrets::seen(&secret) {
-                            known.gone(&key, &seen.uid);
+                            let before = known.gone(&key, &seen.uid);
+                            concerned.extend(before.map(|before| (key.clone(), before)));
                             concerned.push((key, seen));
                         }
                     }

@@ -70,11 +70,11 @@ impl Secrets {
     }
 
     /// Takes in what the watch, or the answer to a write, shows; an older version than the known one is ignored, because
-    /// the watch can lag behind the answers.
-    pub(super) fn observe(&mut self, key: Key, secret: Seen) {
-        let newer = self
-            .seen
-            .get(&key)
+    /// the watch can lag behind the answers. Returns what was known before.
+    pub(super) fn observe(&mut self, key: Key, secret: Seen) -> Option<Seen> {
+        let before = self.seen.get(&key).cloned();
+        let newer = before
+            .as_ref()
             .is_none_or(|known| known.uid != secret.uid || number(&secret.version) >= number(&known.version));
         if newer {
             if self.verified.get(&key) == Some(&Verified::Gone) {
@@ -82,14 +82,17 @@ impl Secrets {
             }
             self.seen.insert(key, secret);
         }
+        before
     }
 
-    /// Takes in a deletion.
-    pub(super) fn gone(&mut self, key: &Key, uid: &str) {
-        if self.seen.get(key).is_some_and(|known| known.uid == uid) {
+    /// Takes in a deletion. Returns what was known before.
+    pub(super) fn gone(&mut self, key: &Key, uid: &str) -> Option<Seen> {
+        let before = self.seen.get(key).cloned();
+        if before.as_ref().is_some_and(|known| known.uid == uid) {
             self.seen.remove(key);
             self.verified.remove(key);
         }
+        before
     }
 
     /// A list of everything in `scope` begins.
@@ -101,7 +104,8 @@ impl Secrets {
         self.listed.entry(scope.clone()).or_default().insert(key, secret);
     }
 
-    /// The list is complete. Returns the Secrets that are gone since.
+    /// The list is complete. Returns the Secrets that are gone since, and those that are new or have changed, these as
+    /// they were and as they are.
     pub(super) fn list_ends(&mut self, scope: &Option<String>) -> Vec<(Key, Seen)> {
         let listed = self.listed.remove(scope).unwrap_or_default();
         let in_scope = |key: &Key| scope.as_ref().is_none_or(|namespace| *namespace == key.0);
@@ -111,7 +115,7 @@ impl Secrets {
             .filter(|key| in_scope(key) && !listed.contains_key(*key))
             .cloned()
             .collect();
-        let gone = gone
+        let mut concerned: Vec<_> = gone
             .into_iter()
             .filter_map(|key| {
                 self.verified.remove(&key);
@@ -119,9 +123,13 @@ impl Secrets {
             })
             .collect();
         for (key, secret) in listed {
-            self.observe(key, secret);
+            let before = self.observe(key.clone(), secret.clone());
+            if before.as_ref() != Some(&secret) {
+                concerned.extend(before.map(|before| (key.clone(), before)));
+                concerned.push((key, secret));
+            }
         }
-        gone
+        concerned
     }
 }
 
@@ -195,10 +203,42 @@ mod tests {
         let scope = Some("shop".to_owned());
         secrets.list_begins(&scope);
         secrets.list_item(&scope, key("b"), secret("2", "5"));
-        let gone = secrets.list_ends(&scope);
-        assert_eq!(gone, [(key("a"), secret("1", "1"))]);
+        let concerned = secrets.list_ends(&scope);
+        assert_eq!(
+            concerned,
+            [
+                (key("a"), secret("1", "1")),
+                (key("b"), secret("2", "2")),
+                (key("b"), secret("2", "5"))
+            ]
+        );
         assert_eq!(secrets.seen(&key("b")), Some(&secret("2", "5")));
         assert!(secrets.seen(&("other".to_owned(), "c".to_owned())).is_some());
+    }
+
+    #[test]
+    fn a_new_list_concerns_only_what_is_new_or_has_changed() {
+        let mut secrets = Secrets::default();
+        let list = |secrets: &mut Secrets, version: &str| {
+            secrets.list_begins(&None);
+            secrets.list_item(&None, key("a"), secret("1", "1"));
+            secrets.list_item(&None, key("b"), secret("2", version));
+            let mut names: Vec<_> = secrets.list_ends(&None).into_iter().map(|(key, _)| key.1).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(list(&mut secrets, "2"), ["a", "b"]);
+        assert_eq!(list(&mut secrets, "2"), [""; 0]);
+        assert_eq!(list(&mut secrets, "3"), ["b", "b"]);
+    }
+
+    #[test]
+    fn what_was_known_before_is_told_to_whom_it_belonged() {
+        let mut secrets = Secrets::default();
+        assert_eq!(secrets.observe(key("a"), secret("1", "1")), None);
+        assert_eq!(secrets.observe(key("a"), secret("1", "2")), Some(secret("1", "1")));
+        assert_eq!(secrets.gone(&key("a"), "1"), Some(secret("1", "2")));
+        assert_eq!(secrets.gone(&key("a"), "1"), None);
     }
 
     #[test]

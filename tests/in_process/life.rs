@@ -328,6 +328,20 @@ async fn a_refusal_by_the_api_server_is_a_condition_and_not_a_storm() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_secret_that_lost_its_owner_is_noticed() {
+    let cluster = Cluster::start().await;
+    cluster.issue("web", json!({ "secret": { "name": "key" } })).await;
+    let patch = json!({ "metadata": { "ownerReferences": null } });
+    cluster
+        .secrets()
+        .patch("key", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    cluster.idle().await;
+    assert_eq!(cluster.token("web").await.ready().1, "SecretConflict");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_is_reported_and_disturbs_nobody() {
     use kube::api::{ApiResource, DynamicObject};
     let cluster = Cluster::start().await;
