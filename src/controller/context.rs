@@ -11,6 +11,7 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 use rand::CryptoRng;
+use tokio::time::Instant;
 
 use super::{Clock, Settings, backoff::Backoffs, event::Recorder, secrets::Secrets};
 use crate::{
@@ -51,6 +52,8 @@ pub(super) struct Memory {
     pub(super) written: HashMap<String, String>,
     /// Why the API server last refused a write of the Secret, by the ApiToken's UID.
     pub(super) denied: HashMap<String, String>,
+    /// When the organisations that something happened to are to be counted, by name.
+    pub(super) counts_due: HashMap<String, Instant>,
 }
 
 impl Memory {

@@ -140,7 +140,7 @@ impl Controller {
             ctx.clone(),
             ctx.stores.organisations.clone(),
             gate::behind(opened, wiring.organisation_queue).map(Ok::<_, std::convert::Infallible>),
-            config().debounce(self.settings.count_after),
+            config(),
         );
         reconcilers.push(stream.for_each(|_| future::ready(())).boxed());
 

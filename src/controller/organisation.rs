@@ -22,6 +22,9 @@ pub(super) async fn reconcile(
     organisation: Arc<DeserializeGuard<Organisation>>,
     ctx: Arc<Context>,
 ) -> Result<Action, Error> {
+    if let Some(left) = gather(&organisation.name_any(), &ctx) {
+        return Ok(Action::requeue(left));
+    }
     let started = Instant::now();
     let result = match &organisation.0 {
         Ok(organisation) => count(organisation, &ctx).await,
@@ -38,6 +41,23 @@ pub(super) async fn reconcile(
     ctx.metrics
         .reconciled("Organisation", result.as_ref().err(), started.elapsed());
     result
+}
+
+/// How long changes are still gathered before the organisation is looked at. The time runs from the first of them, so
+/// that an organisation where something happens all the time is counted too.
+fn gather(name: &str, ctx: &Context) -> Option<Duration> {
+    let now = Instant::now();
+    let mut memory = ctx.memory();
+    let due = *memory
+        .counts_due
+        .entry(name.to_owned())
+        .or_insert(now + ctx.settings.count_after);
+    let left = due.saturating_duration_since(now);
+    if left.is_zero() {
+        memory.counts_due.remove(name);
+        return None;
+    }
+    Some(left)
 }
 
 /// Tries again soon.

@@ -62,6 +62,17 @@ async fn many_tokens_change_the_counts_a_few_times_only() {
     assert!(of_organisation <= 3, "{of_organisation} writes");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_busy_organisation_is_counted_too() {
+    let cluster = Cluster::start().await;
+    for number in 0..40 {
+        cluster.create(&format!("t{number}"), json!({})).await;
+        cluster.pass(Duration::from_millis(500)).await;
+    }
+    let active = counts(&cluster).await.active;
+    assert!(active >= 35, "{active} counted");
+}
+
 /// A Personal token whose user stays no member, and whose Secret could not be written for so long that the next try is
 /// minutes away.
 async fn token_in_a_long_pause() -> Cluster {
