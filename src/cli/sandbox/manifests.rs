@@ -84,7 +84,46 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Error> {
 fn parse(name: &str, text: &str) -> Result<Vec<Value>, Error> {
     let objects: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| format!("{name} is not YAML: {error}"))?;
-    Ok(objects.into_iter().filter(|object| !object.is_null()).collect())
+    Ok(objects
+        .into_iter()
+        .filter(|object| !object.is_null())
+        .flat_map(flatten)
+        .collect())
+}
+
+/// The items of a List, as `kubectl get --output yaml` writes them; any other object itself.
+fn flatten(mut object: Value) -> Vec<Value> {
+    let is = |field, text: &str| object.get(field).and_then(Value::as_str) == Some(text);
+    let is_list = is("kind", "List") && is("apiVersion", "v1");
+    match object.get_mut("items").filter(|_| is_list).map(Value::take) {
+        Some(Value::Array(items)) => items.into_iter().flat_map(flatten).collect(),
+        _ => vec![object],
+    }
+}
+
+/// Notes what is applied in the object itself, as `kubectl apply` does.
+fn annotate(object: &Value) -> Result<Value, Error> {
+    let last_applied = format!("{object}\n");
+    let mut object = object.clone();
+    let metadata = object
+        .as_object_mut()
+        .and_then(|object| map(object.entry("metadata").or_insert(Value::Null)));
+    let Some(metadata) = metadata else {
+        return Err("metadata must be a map, such as 'metadata: { name: web }'".into());
+    };
+    let Some(annotations) = map(metadata.entry("annotations").or_insert(Value::Null)) else {
+        return Err("metadata.annotations must be a map of names to texts".into());
+    };
+    annotations.insert(LAST_APPLIED.to_owned(), Value::String(last_applied));
+    Ok(object)
+}
+
+/// The value as a map, an empty one where there is none. None: it is something else.
+fn map(value: &mut Value) -> Option<&mut serde_json::Map<String, Value>> {
+    if value.is_null() {
+        *value = Value::Object(serde_json::Map::new());
+    }
+    value.as_object_mut()
 }
 
 impl File {
@@ -155,11 +194,7 @@ async fn put(
         })?;
     let namespace = (capabilities.scope == Scope::Namespaced).then_some(namespace);
     let collection = DynamicObject::url_path(&resource, namespace);
-    let mut object = object.clone();
-    let last_applied = format!("{object}\n");
-    object["metadata"]["annotations"][LAST_APPLIED] = Value::String(last_applied);
-
-    let body = serde_json::to_vec(&object)?;
+    let body = serde_json::to_vec(&annotate(object)?)?;
     let create = Request::post(format!("{collection}?{PARAMETERS}")).header(CONTENT_TYPE, "application/json");
     match client.request::<Value>(create.body(body.clone())?).await {
         Ok(_) => Ok("created"),
@@ -179,5 +214,53 @@ fn explain(error: kube::Error) -> Error {
     match error {
         kube::Error::Api(status) => status.message.clone().into(),
         other => other.to_string().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube_sandbox::Sandbox;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn metadata_that_is_no_map_is_refused_with_a_sentence() {
+        let client = Client::new(Sandbox::new().service(), "default");
+        let refusal = async |metadata: Value| {
+            let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata });
+            apply(&client, &object).await.outcome.unwrap_err()
+        };
+        for metadata in [json!("web"), json!(["web"]), json!(7)] {
+            let why = refusal(metadata).await;
+            assert!(why.starts_with("metadata must be a map"), "{why}");
+        }
+        for annotations in [json!("a"), json!([]), json!(true)] {
+            let why = refusal(json!({ "name": "web", "annotations": annotations })).await;
+            assert!(why.starts_with("metadata.annotations must be a map"), "{why}");
+        }
+        for null in [json!(null), json!({ "annotations": null })] {
+            let why = refusal(null).await;
+            assert!(!why.contains("must be a map"), "the API server is asked: {why}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_object_is_refused() {
+        let client = Client::new(Sandbox::new().service(), "default");
+        for object in [json!("web"), json!([]), json!(7)] {
+            assert!(apply(&client, &object).await.outcome.is_err());
+        }
+    }
+
+    #[test]
+    fn the_items_of_a_list_are_applied_one_by_one() {
+        let text = "apiVersion: v1\nkind: List\nitems: [{ kind: A }, { kind: List, apiVersion: v1, items: [{ kind: B }] }]\n---\nkind: C\n";
+        let kinds: Vec<_> = parse("x", text)
+            .unwrap()
+            .iter()
+            .map(|object| object["kind"].clone())
+            .collect();
+        assert_eq!(kinds, ["A", "B", "C"]);
     }
 }
