@@ -1,6 +1,6 @@
 //! `tokenwright controller`.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use kube::{
@@ -26,7 +26,8 @@ const CRD_RETRY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the cluster's address cannot be found or read, or the probes' address cannot be listened on.
-pub async fn controller(arguments: ControllerArguments) -> Outcome {
+pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
+    arguments.namespaces = tidy(arguments.namespaces);
     telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
     let config = config(&arguments).await?;
     let url = config.cluster_url.to_string();
@@ -58,6 +59,14 @@ pub async fn controller(arguments: ControllerArguments) -> Outcome {
     tracing::info!("stopped");
     probing.await??;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The names without what is empty, as in an empty variable or after a last comma, and each once: a namespace that is
+/// watched twice would have its tokens counted twice.
+fn tidy(names: Vec<String>) -> Vec<String> {
+    let names = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    let distinct: BTreeSet<String> = names.map(str::to_owned).collect();
+    distinct.into_iter().collect()
 }
 
 async fn config(arguments: &ControllerArguments) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
@@ -100,5 +109,17 @@ async fn crds_installed(client: &Client, namespaces: &[String]) {
         }
         tracing::warn!("the CRDs are not installed: run 'tokenwright crd | kubectl apply -f -'; waiting for them");
         tokio::time::sleep(CRD_RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_are_named_once_and_never_empty() {
+        let tidied = |names: &str| tidy(names.split(',').map(str::to_owned).collect());
+        assert_eq!(tidied(""), [""; 0]);
+        assert_eq!(tidied("shop, blog,shop,"), ["blog", "shop"]);
     }
 }
