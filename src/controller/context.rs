@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,7 +13,12 @@ use kube::{
 use rand::CryptoRng;
 use tokio::time::Instant;
 
-use super::{Clock, Settings, backoff::Backoffs, event::Recorder, secrets::Secrets};
+use super::{
+    Clock, Settings,
+    backoff::Backoffs,
+    event::Recorder,
+    secrets::{Key, Secrets},
+};
 use crate::{
     api::{ApiToken, Organisation},
     domain::credential::Token,
@@ -58,12 +63,34 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Forgets everything about an ApiToken that is gone.
-    pub(super) fn forget(&mut self, uid: &str) {
-        self.backoffs.reset(uid);
-        self.minted.remove(uid);
-        self.written.remove(uid);
-        self.denied.remove(uid);
+    pub(super) fn forget(&mut self, token: &DeserializeGuard<ApiToken>) {
+        let uid = token.uid().unwrap_or_default();
+        self.backoffs.reset(&uid);
+        self.minted.remove(&uid);
+        self.written.remove(&uid);
+        self.denied.remove(&uid);
+        if let Some(key) = secret_key(token) {
+            self.secrets.forget(&key);
+        }
     }
+
+    /// Forgets everything about ApiTokens that are not among these, which are all there are. Their deletion may not have
+    /// been seen, and `minted` holds what nobody may know any more.
+    pub(super) fn forget_others(&mut self, tokens: &[Arc<DeserializeGuard<ApiToken>>]) {
+        let uids: HashSet<String> = tokens.iter().filter_map(|token| token.uid()).collect();
+        let keys: HashSet<Key> = tokens.iter().filter_map(|token| secret_key(token)).collect();
+        self.backoffs.forget_unless(|uid| uids.contains(uid));
+        self.minted.retain(|uid, _| uids.contains(uid));
+        self.written.retain(|uid, _| uids.contains(uid));
+        self.denied.retain(|uid, _| uids.contains(uid));
+        self.secrets.forget_unless(|key| keys.contains(key));
+    }
+}
+
+/// The namespace and name of a token's Secret, if the token can be read.
+fn secret_key(token: &DeserializeGuard<ApiToken>) -> Option<Key> {
+    let token = token.0.as_ref().ok()?;
+    Some((token.namespace()?, token.secret_name()))
 }
 
 impl Context {
@@ -117,5 +144,80 @@ impl Context {
             .get(&ObjectRef::new(namespace))
             .map(|found| found.labels().clone())
             .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::time::Instant;
+
+    use super::{
+        super::{backoff::Failure, secrets::Verified},
+        *,
+    };
+
+    fn token(name: &str) -> Arc<DeserializeGuard<ApiToken>> {
+        let token: ApiToken = serde_json::from_value(json!({
+            "apiVersion": "tokenwright.dev/v1alpha1", "kind": "ApiToken",
+            "metadata": { "name": name, "namespace": "shop", "uid": format!("uid of {name}") },
+            "spec": { "organisation": "acme", "role": "Admin", "secret": { "name": format!("{name}-key") } },
+        }))
+        .unwrap();
+        Arc::new(DeserializeGuard(Ok(token)))
+    }
+
+    fn key(name: &str) -> Key {
+        ("shop".to_owned(), format!("{name}-key"))
+    }
+
+    /// What is remembered of tokens a and b.
+    fn memory() -> Memory {
+        let mut memory = Memory::default();
+        for name in ["a", "b"] {
+            let uid = format!("uid of {name}");
+            memory
+                .backoffs
+                .failed(&uid, None, Failure::Passing, Instant::now(), 1.0);
+            let plain = Token::generate(
+                "acme",
+                crate::api::TokenType::default(),
+                &mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1),
+            );
+            memory.minted.insert(uid.clone(), (1, plain));
+            memory.written.insert(uid.clone(), "1".to_owned());
+            memory.denied.insert(uid, "no".to_owned());
+            memory.secrets.verify(&key(name), Verified::Gone);
+        }
+        memory
+    }
+
+    /// Whether anything, and whether everything, is remembered of a token.
+    fn remembers(memory: &Memory, name: &str) -> (bool, bool) {
+        let uid = format!("uid of {name}");
+        let found = [
+            memory.backoffs.failures(&uid) > 0,
+            memory.minted.contains_key(&uid),
+            memory.written.contains_key(&uid),
+            memory.denied.contains_key(&uid),
+            memory.secrets.verified(&key(name)).is_some(),
+        ];
+        (found.contains(&true), !found.contains(&false))
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_a_token_that_was_deleted() {
+        let mut memory = memory();
+        memory.forget(&token("a"));
+        assert_eq!(remembers(&memory, "a"), (false, false));
+        assert_eq!(remembers(&memory, "b"), (true, true));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_a_token_that_a_new_list_lacks() {
+        let mut memory = memory();
+        memory.forget_others(&[token("b"), token("c")]);
+        assert_eq!(remembers(&memory, "a"), (false, false));
+        assert_eq!(remembers(&memory, "b"), (true, true));
     }
 }

@@ -147,12 +147,15 @@ fn feed_tokens<'a>(
                     send_organisation(&organisations, &token);
                 }
                 Event::Delete(token) => {
-                    ctx.memory().forget(&token.uid().unwrap_or_default());
+                    ctx.memory().forget(&token);
                     send_organisation(&organisations, &token);
                 }
                 Event::Init => {}
                 Event::InitDone => {
-                    // What the list no longer has is only seen in its absence: count anew.
+                    // What the list no longer has is only seen in its absence: forget it and count anew. The stores of
+                    // the other scopes are complete, or nothing of theirs has been worked on yet.
+                    let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
+                    ctx.memory().forget_others(&tokens);
                     for organisation in ctx.stores.organisations.state() {
                         send(&organisations, ObjectRef::from_obj(&*organisation));
                     }

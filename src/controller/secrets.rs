@@ -69,6 +69,16 @@ impl Secrets {
         self.verified.insert(key.clone(), Verified::Doubted);
     }
 
+    /// Forgets what was read of a Secret whose ApiToken is gone. The Secret itself may stay and be shown by the watch.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.verified.remove(key);
+    }
+
+    /// Forgets what was read of the Secrets for which `wanted` does not hold.
+    pub(super) fn forget_unless(&mut self, wanted: impl Fn(&Key) -> bool) {
+        self.verified.retain(|key, _| wanted(key));
+    }
+
     /// Takes in what the watch, or the answer to a write, shows; an older version than the known one is ignored, because
     /// the watch can lag behind the answers. Returns what was known before.
     pub(super) fn observe(&mut self, key: Key, secret: Seen) -> Option<Seen> {
