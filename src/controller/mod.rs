@@ -15,6 +15,7 @@ mod error;
 mod event;
 mod feed;
 mod gate;
+mod invalid;
 mod organisation;
 mod secrets;
 mod token;

@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
-use super::{Context, Error};
+use super::{Context, Error, invalid};
 use crate::{
-    api::{Organisation, OrganisationStatus},
+    api::{Organisation, OrganisationStatus, condition::READY},
     domain::counts,
 };
 
@@ -28,15 +28,8 @@ pub(super) async fn reconcile(
     let started = Instant::now();
     let result = match &organisation.0 {
         Ok(organisation) => count(organisation, &ctx).await,
-        Err(invalid) => {
-            let name = invalid.metadata.name.as_deref().unwrap_or_default();
-            tracing::warn!(
-                name,
-                error = invalid.error,
-                "an Organisation cannot be read, so its tokens are held"
-            );
-            Ok(Action::await_change())
-        }
+        // Its tokens are held until it can be read again.
+        Err(invalid) => invalid::report::<Organisation>(invalid, &[READY], &ctx).await,
     };
     ctx.metrics
         .reconciled("Organisation", result.as_ref().err(), started.elapsed());

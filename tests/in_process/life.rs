@@ -374,6 +374,7 @@ async fn an_object_that_cannot_be_read_is_reported_and_disturbs_nobody() {
         (&ready["type"], &ready["reason"]),
         (&json!("Ready"), &json!("InvalidSpec"))
     );
+    assert_eq!(odd.data["status"]["observedGeneration"], json!(1));
     assert!(
         ready["message"].as_str().unwrap().contains("30d, 12h, 90m or 1d12h"),
         "{ready}"

@@ -5,7 +5,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
@@ -127,6 +127,42 @@ async fn a_change_of_the_counts_does_not_end_a_pause() {
     cluster.pass(Duration::from_secs(5)).await;
     assert_eq!(counts(&cluster).await.total, 2);
     assert!(tries.hits() <= 1, "{} tries", tries.hits());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_organisation_that_cannot_be_read_says_so() {
+    let cluster = Cluster::start().await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+    let loose = json!({ "spec": { "versions": [{
+        "name": "v1alpha1", "served": true, "storage": true, "subresources": { "status": {} },
+        "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+    }] } });
+    definitions
+        .patch(
+            "organisations.tokenwright.dev",
+            &PatchParams::default(),
+            &Patch::Merge(loose),
+        )
+        .await
+        .unwrap();
+    let resource = ApiResource::erase::<Organisation>(&());
+    let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
+    let odd = DynamicObject::new("odd", &resource).data(json!({ "spec": { "tokenPrefix": 7 } }));
+    api.create(&PostParams::default(), &odd).await.unwrap();
+    cluster.pass(Duration::from_secs(3)).await;
+    let odd = api.get("odd").await.unwrap();
+    let status = &odd.data["status"];
+    assert_eq!(status["observedGeneration"], json!(1), "{status}");
+    let ready = &status["conditions"][0];
+    assert_eq!(
+        (&ready["type"], &ready["status"], &ready["reason"]),
+        (&json!("Ready"), &json!("False"), &json!("InvalidSpec"))
+    );
+    let message = ready["message"].as_str().unwrap();
+    assert!(message.starts_with("The Organisation cannot be read: "), "{message}");
+    cluster.writes();
+    cluster.pass_hours(24).await;
+    assert_eq!(cluster.writes(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,6 @@
 
 mod apply;
 mod dereference;
-mod invalid;
 mod workload;
 
 use std::{sync::Arc, time::Duration};
@@ -10,9 +9,12 @@ use std::{sync::Arc, time::Duration};
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
-use super::{Context, Error};
+use super::{Context, Error, invalid};
 use crate::{
-    api::ApiToken,
+    api::{
+        ApiToken,
+        condition::{READY, STALLED},
+    },
     domain::lifecycle::{self, Effect, Facts, Plan},
 };
 
@@ -30,7 +32,7 @@ pub(super) async fn reconcile(token: Arc<DeserializeGuard<ApiToken>>, ctx: Arc<C
     let started = Instant::now();
     let result = match &token.0 {
         Ok(token) => attempt(token, &ctx).await,
-        Err(invalid) => invalid::report(invalid, &ctx).await,
+        Err(invalid) => invalid::report::<ApiToken>(invalid, &[READY, STALLED], &ctx).await,
     };
     ctx.metrics
         .reconciled("ApiToken", result.as_ref().err(), started.elapsed());
