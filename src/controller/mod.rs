@@ -22,7 +22,11 @@ mod token;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt, channel::mpsc, future};
+use futures::{
+    FutureExt, StreamExt,
+    channel::mpsc,
+    future::{self, Either},
+};
 use kube::{Client, runtime::controller};
 use rand::CryptoRng;
 
@@ -61,6 +65,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// For how long Events are still published at the end. They are not worth being killed for.
+const LAST_EVENTS: Duration = Duration::from_secs(3);
 
 /// The controller, ready to run.
 pub struct Controller {
@@ -155,8 +162,13 @@ impl Controller {
             future::join_all(reconcilers).await;
             drop(ctx);
         };
-        let publishing = publisher.run();
-        future::join3(feeding, working, publishing).await;
+        let publishing = publisher.run().boxed();
+        let running = future::join(feeding, working).boxed();
+        if let Either::Left((_, rest)) = future::select(running, publishing).await
+            && tokio::time::timeout(LAST_EVENTS, rest).await.is_err()
+        {
+            tracing::warn!("stopped with Events that were not published");
+        }
     }
 }
 

@@ -200,6 +200,19 @@ async fn a_rotation_due_in_an_outage_is_done_within_a_minute_of_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_that_nobody_takes_do_not_keep_it_from_stopping() {
+    let mut cluster = Cluster::start().await;
+    cluster
+        .sandbox
+        .faults()
+        .inject(Match::writes().resource("events"), Fault::HangBefore);
+    cluster.issue("web", json!({})).await;
+    tokio::time::timeout(Duration::from_secs(10), cluster.stop())
+        .await
+        .expect("it did not stop");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_that_shows_the_past_does_no_harm() {
     let cluster = Cluster::start().await;
     cluster.issue("web", json!({})).await;
