@@ -132,13 +132,14 @@ async fn run(client: &Client, arguments: &SandboxArguments, applied: &[Applied])
     }
     shown.until(&wanted, is_settled).await;
     print_tables(client, &wanted).await?;
-    print_next(arguments, &wanted);
+    print_next(arguments, wanted.first().and_then(|name| shown.tokens.get(name)));
     shown.follow().await;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn print_tables(client: &Client, wanted: &[Name]) -> Result<(), Error> {
     let mut namespaces: Vec<&str> = wanted.iter().map(|(namespace, _)| namespace.as_str()).collect();
+    namespaces.sort_unstable();
     namespaces.dedup();
     for namespace in namespaces {
         println!("\n$ kubectl get apitokens --namespace {namespace}");
@@ -159,15 +160,14 @@ async fn print_tables(client: &Client, wanted: &[Name]) -> Result<(), Error> {
     Ok(())
 }
 
-fn print_next(arguments: &SandboxArguments, wanted: &[Name]) {
+fn print_next(arguments: &SandboxArguments, token: Option<&ApiToken>) {
     let kubeconfig = fs::canonicalize(&arguments.kubeconfig).unwrap_or_else(|_| arguments.kubeconfig.clone());
     println!("\nIn another terminal:\n");
     println!("  export KUBECONFIG={}", kubeconfig.display());
-    if let Some((namespace, name)) = wanted.first() {
+    if let Some(token) = token {
+        let (namespace, name) = name(token);
         println!("  kubectl get apitokens --namespace {namespace} --watch");
-        println!(
-            "  kubectl get secret {name} --namespace {namespace} --output jsonpath='{{.data.token}}' | base64 --decode"
-        );
+        println!("  {}", reading(token));
         println!("  kubectl describe apitoken {name} --namespace {namespace}");
     }
     if arguments.apply.is_empty() {
@@ -175,6 +175,18 @@ fn print_next(arguments: &SandboxArguments, wanted: &[Name]) {
     }
     println!("  kubectl explain apitoken.spec.expiry");
     println!("\nChanges are shown below. Ctrl-C ends it.\n");
+}
+
+/// The command that shows a token in plain.
+fn reading(token: &ApiToken) -> String {
+    let keys = token.spec.secret.as_ref().and_then(|secret| secret.keys.as_ref());
+    let key = keys.and_then(|keys| keys.token.as_deref()).unwrap_or("token");
+    format!(
+        "kubectl get secret {} --namespace {} --output jsonpath='{{.data.{}}}' | base64 --decode",
+        token.secret_name(),
+        token.namespace().unwrap_or_default(),
+        key.replace('.', "\\.")
+    )
 }
 
 /// The tokens as they were last shown to the user.
@@ -325,5 +337,32 @@ impl Drop for KubeconfigFile {
         if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_command_that_reads_a_token_names_its_secret_and_key() {
+        let command = |secret: serde_json::Value| {
+            let token = json!({
+                "apiVersion": "tokenwright.dev/v1alpha1", "kind": "ApiToken",
+                "metadata": { "name": "web", "namespace": "shop" },
+                "spec": { "organisation": "acme", "role": "Admin", "secret": secret },
+            });
+            reading(&serde_json::from_value(token).unwrap())
+        };
+        assert_eq!(
+            command(json!(null)),
+            "kubectl get secret web --namespace shop --output jsonpath='{.data.token}' | base64 --decode"
+        );
+        assert_eq!(
+            command(json!({ "name": "key", "keys": { "token": "api.token" } })),
+            r"kubectl get secret key --namespace shop --output jsonpath='{.data.api\.token}' | base64 --decode"
+        );
     }
 }
