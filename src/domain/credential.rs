@@ -32,26 +32,13 @@ impl Token {
         text.push(kind(type_));
         push_random(&mut text, RANDOM_LENGTH, entropy);
         let checksum = checksum(&text[prefix.len() + 1..]);
-        text.push_str(&checksum);
+        text.extend(checksum.map(char::from));
         Self(text)
     }
 
     /// The token that a Secret or a request carries, when it has the shape and the checksum of one.
     pub fn parse(text: &str) -> Option<Self> {
-        let (prefix, body) = text.rsplit_once('_')?;
-        let prefix_ok = (2..=16).contains(&prefix.len())
-            && prefix
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-            && prefix.as_bytes()[0].is_ascii_lowercase();
-        let body_ok = body.len() == 1 + RANDOM_LENGTH + CHECKSUM_LENGTH
-            && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            && matches!(body.as_bytes()[0], b'o' | b'p');
-        if !prefix_ok || !body_ok {
-            return None;
-        }
-        let (checked, sum) = body.split_at(body.len() - CHECKSUM_LENGTH);
-        (checksum(checked) == sum).then(|| Self(Zeroizing::new(text.to_owned())))
+        is_well_formed(text).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
     /// The plain text, for the Secret and nothing else.
@@ -71,6 +58,26 @@ impl Token {
     }
 }
 
+/// Whether `text` has the shape and the checksum of a token. Copies nothing, so that every request can be asked.
+pub fn is_well_formed(text: &str) -> bool {
+    let Some((prefix, body)) = text.rsplit_once('_') else {
+        return false;
+    };
+    let prefix_ok = (2..=16).contains(&prefix.len())
+        && prefix
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        && prefix.as_bytes()[0].is_ascii_lowercase();
+    let body_ok = body.len() == 1 + RANDOM_LENGTH + CHECKSUM_LENGTH
+        && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && matches!(body.as_bytes()[0], b'o' | b'p');
+    if !prefix_ok || !body_ok {
+        return false;
+    }
+    let (checked, sum) = body.split_at(body.len() - CHECKSUM_LENGTH);
+    checksum(checked) == sum.as_bytes()
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(redacted)")
@@ -85,6 +92,37 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest that was kept as these bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes themselves.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest that a status carries, `sha256:` and 64 hexadecimal digits in lower case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("sha256:")?.as_bytes();
+        let mut bytes = [0; 32];
+        if hex.len() != 2 * bytes.len() {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 
@@ -130,14 +168,14 @@ fn push_random(text: &mut String, length: usize, entropy: &mut dyn CryptoRng) {
 }
 
 /// CRC-32 of `text` in base62, padded with zeros to six characters.
-fn checksum(text: &str) -> String {
+fn checksum(text: &str) -> [u8; CHECKSUM_LENGTH] {
     let mut rest = crc32fast::hash(text.as_bytes()) as usize;
     let mut digits = [b'0'; CHECKSUM_LENGTH];
     for digit in digits.iter_mut().rev() {
         *digit = ALPHABET[rest % ALPHABET.len()];
         rest /= ALPHABET.len();
     }
-    digits.iter().map(|&digit| char::from(digit)).collect()
+    digits
 }
 
 #[cfg(test)]
@@ -153,7 +191,7 @@ mod tests {
     #[test]
     fn the_checksum_is_that_of_the_published_example() {
         let (body, sum) = "qkJaB6MffYVzZXWqmcoF49yrUxP3wf0LsakP".split_at(30);
-        assert_eq!(checksum(body), sum);
+        assert_eq!(checksum(body), sum.as_bytes());
     }
 
     #[test]
@@ -223,5 +261,24 @@ mod tests {
             Digest::of(b"abc").to_string(),
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
+    }
+
+    #[test]
+    fn a_digest_is_read_as_it_is_written_and_in_no_other_way() {
+        let digest = Digest::of(b"abc");
+        let text = digest.to_string();
+        assert_eq!(Digest::parse(&text), Some(digest));
+        let upper = text.to_uppercase();
+        for other in [
+            "",
+            "sha256:",
+            &text[1..],
+            &text[..70],
+            &format!("{text}0"),
+            &upper,
+            "sha256:é",
+        ] {
+            assert_eq!(Digest::parse(other), None, "{other}");
+        }
     }
 }

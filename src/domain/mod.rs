@@ -3,8 +3,11 @@
 //! Time and random bytes come in as arguments, so that a whole life can be played through in a test.
 
 pub mod admission;
+pub mod client_address;
 pub mod counts;
 pub mod credential;
+pub mod ip_filter;
 pub mod lifecycle;
+pub mod permission;
 pub mod restart;
 pub mod secret;
