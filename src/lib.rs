@@ -1,10 +1,11 @@
 //! tokenwright: an organisation's API tokens as Kubernetes resources.
 //!
-//! The map of this house; arrows run one way, `main → cli → controller → domain → api`.
+//! The map of this house; arrows run one way, `main → cli → controller, verifier → domain → api`.
 //!
 //! - [`api`]: the custom resources, their schema, conditions and reasons.
 //! - [`domain`]: pure decisions. `domain::lifecycle::plan` is the heart: what is to be done about one token now.
 //! - [`controller`]: watches, and carries out what `domain` decides.
+//! - [`verifier`]: says whether a token is good. `verifier::decide` is its heart.
 //! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] and [`metrics`]: what they say of themselves.
 
 pub mod api;
@@ -14,3 +15,4 @@ pub mod controller;
 pub mod domain;
 pub mod metrics;
 pub mod telemetry;
+pub mod verifier;

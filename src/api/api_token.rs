@@ -142,7 +142,7 @@ fn renew_before_rule() -> String {
 }
 
 /// To whom a token belongs.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TokenType {
     #[allow(
         missing_docs,

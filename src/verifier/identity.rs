@@ -1,0 +1,167 @@
+//! Whose credential a request presented.
+
+use std::{fmt, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::index::{Charter, Found, Profile};
+use crate::{
+    api::{CredentialState, TokenType},
+    domain::permission::Permissions,
+};
+
+/// A token as it was when the decision was made. What it may do is worked out when it is asked for: most answers carry
+/// less than all of it.
+#[derive(Clone)]
+pub struct Identity {
+    organisation: Arc<str>,
+    namespace: Arc<str>,
+    name: Box<str>,
+    client_id: Box<str>,
+    uid: Box<str>,
+    credential: u64,
+    superseded: bool,
+    ends: Option<i64>,
+    profile: Arc<Profile>,
+    charter: Option<Arc<Charter>>,
+}
+
+/// How far a token reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// The whole organisation.
+    Organisation,
+    /// These projects and nothing else, even when there are none left.
+    Projects(Vec<&'a str>),
+}
+
+impl Identity {
+    pub(super) fn new(found: &Found<'_>) -> Self {
+        let Found { record, credential, .. } = found;
+        let retires = credential
+            .retired_at
+            .filter(|_| credential.state == CredentialState::Retiring);
+        Self {
+            organisation: Arc::clone(found.organisation),
+            namespace: Arc::clone(found.namespace),
+            name: record.name().into(),
+            client_id: record.client_id().into(),
+            uid: record.uid().into(),
+            credential: credential.id,
+            superseded: record.credentials().any(|other| other.id > credential.id),
+            ends: [credential.expires_at, retires].into_iter().flatten().min(),
+            profile: Arc::clone(found.profile),
+            charter: found.charter.cloned(),
+        }
+    }
+
+    /// The organisation's name.
+    pub fn organisation(&self) -> &str {
+        &self.organisation
+    }
+
+    /// The ApiToken's namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The ApiToken's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The ApiToken's UID, for writes that must not reach a later one of the same name.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// The client ID. None: the token has none.
+    pub fn client_id(&self) -> Option<&str> {
+        Some(&*self.client_id).filter(|id| !id.is_empty())
+    }
+
+    /// The id of the credential that was presented.
+    pub fn credential(&self) -> u64 {
+        self.credential
+    }
+
+    /// Whether the token has a newer credential than the one presented.
+    pub fn is_superseded(&self) -> bool {
+        self.superseded
+    }
+
+    /// To whom the token belongs.
+    pub fn type_(&self) -> TokenType {
+        self.profile.type_
+    }
+
+    /// The member that a Personal token belongs to.
+    pub fn user(&self) -> Option<&str> {
+        self.profile.user.as_deref()
+    }
+
+    /// The role, for services that go by its name: so one that the organisation no longer has, and one of a Personal
+    /// token that is more than its member's, is none.
+    pub fn role(&self) -> Option<&str> {
+        let name = self.profile.role.as_deref()?;
+        let granted = self.charter.as_ref()?.role(name)?;
+        let holds = match self.profile.type_ {
+            TokenType::Organisation => true,
+            TokenType::Personal => {
+                let (member, permissions) = self.member()?;
+                member == name || !granted.is_empty() && permissions.covers_all(granted)
+            }
+        };
+        holds.then_some(name)
+    }
+
+    /// All that the token may do: its role's permissions and its own, and of a Personal token only what its member may.
+    pub fn permissions(&self) -> Permissions {
+        let role = || self.charter.as_ref()?.role(self.profile.role.as_deref()?);
+        let granted = match role() {
+            Some(role) => role.union(&self.profile.permissions),
+            None => self.profile.permissions.clone(),
+        };
+        match self.profile.type_ {
+            TokenType::Organisation => granted,
+            TokenType::Personal => self.member().map_or_else(Permissions::default, |(_, permissions)| {
+                granted.intersection(permissions)
+            }),
+        }
+    }
+
+    /// How far the token reaches, without projects that the organisation no longer has.
+    pub fn scope(&self) -> Scope<'_> {
+        let exists = |project: &&str| {
+            self.charter
+                .as_ref()
+                .is_some_and(|charter| charter.has_project(project))
+        };
+        match &self.profile.projects {
+            None => Scope::Organisation,
+            Some(projects) => Scope::Projects(projects.iter().map(|project| &**project).filter(exists).collect()),
+        }
+    }
+
+    /// When the credential that was presented stops to work. None: not by itself.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.ends.and_then(|end| Timestamp::from_second(end).ok())
+    }
+
+    /// The member's role and what it permits.
+    fn member(&self) -> Option<(&str, &Permissions)> {
+        let charter = self.charter.as_ref()?;
+        let role = charter.member(self.user()?)?;
+        Some((role, charter.role(role)?))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Identity({}: {}/{} credential {})",
+            self.organisation, self.namespace, self.name, self.credential
+        )
+    }
+}

@@ -1,0 +1,109 @@
+//! Organisations and Namespaces, to which tokens refer by name.
+
+use super::intern::Interner;
+
+/// Objects by name. A name is kept while its object exists or a token refers to it.
+#[derive(Debug)]
+pub(super) struct Names<T> {
+    pub(super) interner: Interner<str, Known<T>>,
+    /// How often the list of them began.
+    generation: u32,
+}
+
+/// An object, while it exists, and in which list it was seen last.
+#[derive(Debug)]
+pub(super) struct Known<T> {
+    pub(super) value: Option<T>,
+    generation: u32,
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self {
+            value: None,
+            generation: 0,
+        }
+    }
+}
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Self {
+            interner: Interner::default(),
+            generation: 0,
+        }
+    }
+}
+
+impl<T> Names<T> {
+    /// What is known under `name`.
+    pub(super) fn find(&self, name: &str) -> Option<&T> {
+        let number = self.interner.number(name)?;
+        self.interner.get(number)?.value.value.as_ref()
+    }
+
+    /// Enters an object; returns what was there before.
+    pub(super) fn set(&mut self, name: &str, value: T) -> Option<T> {
+        let generation = self.generation;
+        let number = match self.interner.number(name) {
+            Some(number)
+                if self
+                    .interner
+                    .get(number)
+                    .is_some_and(|entry| entry.value.value.is_some()) =>
+            {
+                number
+            }
+            _ => self.interner.acquire(name),
+        };
+        let known = self.interner.value_mut(number)?;
+        known.generation = generation;
+        known.value.replace(value)
+    }
+
+    /// Takes an object out.
+    pub(super) fn unset(&mut self, name: &str) {
+        if let Some(number) = self.interner.number(name) {
+            self.unset_number(number);
+        }
+    }
+
+    fn unset_number(&mut self, number: u32) {
+        if self
+            .interner
+            .value_mut(number)
+            .and_then(|known| known.value.take())
+            .is_some()
+        {
+            self.interner.release(number);
+        }
+    }
+
+    /// The list of them begins.
+    pub(super) fn begin(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Takes out what the list that began last did not have.
+    pub(super) fn sweep(&mut self) {
+        let generation = self.generation;
+        let is_absent = |known: &Known<T>| known.value.is_some() && known.generation != generation;
+        let absent: Vec<u32> = self
+            .interner
+            .iter()
+            .filter(|(_, entry)| is_absent(&entry.value))
+            .map(|(number, _)| number)
+            .collect();
+        for number in absent {
+            self.unset_number(number);
+        }
+    }
+
+    /// How many exist.
+    pub(super) fn known(&self) -> usize {
+        self.interner
+            .iter()
+            .filter(|(_, entry)| entry.value.value.is_some())
+            .count()
+    }
+}

@@ -1,0 +1,374 @@
+//! A token as the index keeps it: a few dozen bytes.
+//!
+//! What many tokens share, their profile and their namespace, is a number here; names are written out; times are whole
+//! seconds.
+
+use jiff::Timestamp;
+
+use super::arena::ALIGNMENT;
+use crate::{
+    api::{ApiToken, CredentialState},
+    domain::credential::Digest,
+};
+
+/// Bytes before the fields of variable length: length, generation, profile, namespace, flags.
+const HEADER: usize = 2 + 4 + 4 + 4 + 1;
+/// Where the fields begin that make two records of one token the same.
+const CONTENT: usize = 2 + 4;
+const FLAGS: usize = HEADER - 1;
+
+const LIVE: u8 = 1;
+const SUSPENDED: u8 = 1 << 1;
+const HAS_NOT_BEFORE: u8 = 1 << 2;
+const HAS_UUID: u8 = 1 << 3;
+
+const STATE: u8 = 0b11;
+const HAS_EXPIRY: u8 = 1 << 2;
+const HAS_RETIREMENT: u8 = 1 << 3;
+
+/// More credentials than any history keeps; the rest would be the oldest retired ones.
+const MAX_CREDENTIALS: usize = 64;
+
+/// One credential of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::verifier) struct CredentialRecord {
+    pub(in crate::verifier) digest: Digest,
+    pub(in crate::verifier) id: u64,
+    pub(in crate::verifier) state: CredentialState,
+    pub(in crate::verifier) expires_at: Option<i64>,
+    pub(in crate::verifier) retired_at: Option<i64>,
+}
+
+/// A token's record, read where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::verifier) struct Record<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// The record at the start of `bytes`.
+    pub(super) fn at(bytes: &'a [u8]) -> Option<Self> {
+        let length = u16::from_le_bytes(*bytes.first_chunk()?);
+        let bytes = bytes.get(..usize::from(length))?;
+        (bytes.len() > HEADER).then_some(Self { bytes })
+    }
+
+    pub(super) fn length(self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn is_live(self) -> bool {
+        self.flag(LIVE)
+    }
+
+    pub(super) fn generation(self) -> u32 {
+        self.number(2)
+    }
+
+    pub(super) fn profile(self) -> u32 {
+        self.number(CONTENT)
+    }
+
+    pub(super) fn namespace(self) -> u32 {
+        self.number(CONTENT + 4)
+    }
+
+    pub(super) fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn same_content(self, other: &[u8]) -> bool {
+        Some(&self.bytes[CONTENT..]) == other.get(CONTENT..)
+    }
+
+    pub(in crate::verifier) fn is_suspended(self) -> bool {
+        self.flag(SUSPENDED)
+    }
+
+    pub(in crate::verifier) fn name(self) -> &'a str {
+        self.fields().text()
+    }
+
+    pub(in crate::verifier) fn client_id(self) -> &'a str {
+        let mut fields = self.fields();
+        fields.text();
+        fields.text()
+    }
+
+    pub(in crate::verifier) fn uid(self) -> String {
+        let mut fields = self.fields();
+        fields.text();
+        fields.text();
+        match self.flag(HAS_UUID) {
+            true => fields.uuid(),
+            false => fields.text().to_owned(),
+        }
+    }
+
+    pub(in crate::verifier) fn not_before(self) -> Option<i64> {
+        self.flag(HAS_NOT_BEFORE).then(|| {
+            let mut fields = self.fields();
+            self.skip_to_not_before(&mut fields);
+            fields.signed()
+        })
+    }
+
+    pub(in crate::verifier) fn credentials(self) -> impl Iterator<Item = CredentialRecord> + use<'a> {
+        let mut fields = self.fields();
+        self.skip_to_not_before(&mut fields);
+        if self.flag(HAS_NOT_BEFORE) {
+            fields.signed();
+        }
+        let count = fields.byte();
+        (0..count).map(move |_| fields.credential())
+    }
+
+    fn skip_to_not_before(self, fields: &mut Fields<'a>) {
+        fields.text();
+        fields.text();
+        match self.flag(HAS_UUID) {
+            true => drop(fields.take(16)),
+            false => drop(fields.text()),
+        }
+    }
+
+    fn fields(self) -> Fields<'a> {
+        Fields(&self.bytes[HEADER..])
+    }
+
+    fn flag(self, flag: u8) -> bool {
+        self.bytes[FLAGS] & flag != 0
+    }
+
+    fn number(self, at: usize) -> u32 {
+        let bytes = self.bytes.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    }
+}
+
+/// Marks the record at the start of `bytes` as dead.
+pub(super) fn kill(bytes: &mut [u8]) {
+    if let Some(flags) = bytes.get_mut(FLAGS) {
+        *flags &= !LIVE;
+    }
+}
+
+/// Says in which generation of the list the record at the start of `bytes` was seen.
+pub(super) fn set_generation(bytes: &mut [u8], generation: u32) {
+    if let Some(bytes) = bytes.get_mut(2..CONTENT) {
+        bytes.copy_from_slice(&generation.to_le_bytes());
+    }
+}
+
+/// What is written of a token. None: it is no token that could ever be accepted or recognised.
+pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation: u32) -> Option<Vec<u8>> {
+    let status = token.status.as_ref()?;
+    let mut credentials: Vec<CredentialRecord> = status.credentials.iter().filter_map(credential).collect();
+    if credentials.is_empty() {
+        return None;
+    }
+    if credentials.len() > MAX_CREDENTIALS {
+        credentials.sort_by_key(|one| (one.state == CredentialState::Retired, std::cmp::Reverse(one.id)));
+        credentials.truncate(MAX_CREDENTIALS);
+    }
+    let uid = token.metadata.uid.as_deref().unwrap_or_default();
+    let uuid = parse_uuid(uid);
+    let not_before = token.spec.not_before.as_ref().map(|at| ceil(at.0));
+
+    let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+    let mut bytes = vec![0; CONTENT];
+    set_generation(&mut bytes, generation);
+    bytes.extend(profile.to_le_bytes());
+    bytes.extend(namespace.to_le_bytes());
+    bytes.push(
+        LIVE | flag(token.spec.suspended, SUSPENDED)
+            | flag(not_before.is_some(), HAS_NOT_BEFORE)
+            | flag(uuid.is_some(), HAS_UUID),
+    );
+    push_text(&mut bytes, token.metadata.name.as_deref()?)?;
+    push_text(&mut bytes, status.client_id.as_deref().unwrap_or_default())?;
+    match uuid {
+        Some(uuid) => bytes.extend(uuid),
+        None => push_text(&mut bytes, uid)?,
+    }
+    if let Some(not_before) = not_before {
+        push_signed(&mut bytes, not_before);
+    }
+    bytes.push(u8::try_from(credentials.len()).ok()?);
+    for credential in &credentials {
+        bytes.extend(credential.digest.as_bytes());
+        bytes.push(
+            state_number(credential.state)
+                | flag(credential.expires_at.is_some(), HAS_EXPIRY)
+                | flag(credential.retired_at.is_some(), HAS_RETIREMENT),
+        );
+        push_unsigned(&mut bytes, credential.id);
+        for at in [credential.expires_at, credential.retired_at].into_iter().flatten() {
+            push_signed(&mut bytes, at);
+        }
+    }
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+    let length = u16::try_from(bytes.len()).ok()?;
+    bytes[..2].copy_from_slice(&length.to_le_bytes());
+    Some(bytes)
+}
+
+/// A credential whose digest is none is left out: nothing could match it.
+fn credential(credential: &crate::api::Credential) -> Option<CredentialRecord> {
+    Some(CredentialRecord {
+        digest: Digest::parse(&credential.digest)?,
+        id: credential.id,
+        state: credential.state,
+        expires_at: credential.expires_at.as_ref().map(|at| at.0.as_second()),
+        retired_at: credential.retired_at.as_ref().map(|at| at.0.as_second()),
+    })
+}
+
+/// A beginning is rounded up and an end down: never a second too long.
+fn ceil(at: Timestamp) -> i64 {
+    at.as_second() + i64::from(at.subsec_nanosecond() > 0)
+}
+
+fn state_number(state: CredentialState) -> u8 {
+    match state {
+        CredentialState::Pending => 0,
+        CredentialState::Active => 1,
+        CredentialState::Retiring => 2,
+        CredentialState::Retired => 3,
+    }
+}
+
+fn push_text(bytes: &mut Vec<u8>, text: &str) -> Option<()> {
+    bytes.push(u8::try_from(text.len()).ok()?);
+    bytes.extend(text.as_bytes());
+    Some(())
+}
+
+/// Seven bits a byte, the lowest first; the eighth says that more follow.
+fn push_unsigned(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn push_signed(bytes: &mut Vec<u8>, number: i64) {
+    push_unsigned(bytes, (number << 1 ^ number >> 63).cast_unsigned());
+}
+
+/// The bytes of a UUID in its usual form, which is what the API server gives.
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let mut digits = String::with_capacity(32);
+    for (at, character) in text.char_indices() {
+        match character {
+            '-' if matches!(at, 8 | 13 | 18 | 23) => {}
+            '0'..='9' | 'a'..='f' => digits.push(character),
+            _ => return None,
+        }
+    }
+    let bytes = u128::from_str_radix(&digits, 16).ok()?.to_be_bytes();
+    (text.len() == 36 && digits.len() == 32).then_some(bytes)
+}
+
+/// The rest of a record. Reads as empty what is not there: a record is only ever written by [`encode`].
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at_checked(length).unwrap_or_default();
+        self.0 = rest;
+        taken
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or_default()
+    }
+
+    fn text(&mut self) -> &'a str {
+        let length = usize::from(self.byte());
+        std::str::from_utf8(self.take(length)).unwrap_or_default()
+    }
+
+    fn unsigned(&mut self) -> u64 {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte();
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        number
+    }
+
+    fn signed(&mut self) -> i64 {
+        let number = self.unsigned();
+        (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+    }
+
+    fn uuid(&mut self) -> String {
+        let mut text = String::with_capacity(36);
+        for (at, byte) in self.take(16).iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            for digit in [byte >> 4, byte & 0xf] {
+                text.extend(char::from_digit(u32::from(digit), 16));
+            }
+        }
+        text
+    }
+
+    fn credential(&mut self) -> CredentialRecord {
+        let digest = Digest::from_bytes(self.take(32).try_into().unwrap_or_default());
+        let flags = self.byte();
+        let state = match flags & STATE {
+            0 => CredentialState::Pending,
+            1 => CredentialState::Active,
+            2 => CredentialState::Retiring,
+            _ => CredentialState::Retired,
+        };
+        CredentialRecord {
+            digest,
+            id: self.unsigned(),
+            state,
+            expires_at: (flags & HAS_EXPIRY != 0).then(|| self.signed()),
+            retired_at: (flags & HAS_RETIREMENT != 0).then(|| self.signed()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_uuid_is_kept_in_sixteen_bytes_and_any_other_uid_as_it_is() {
+        let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+        assert_eq!(Fields(&parse_uuid(uuid).unwrap()).uuid(), uuid);
+        for other in [
+            "",
+            "u-1",
+            &uuid.to_uppercase(),
+            &uuid[1..],
+            &uuid.replace('-', "0"),
+            "é",
+        ] {
+            assert_eq!(parse_uuid(other), None, "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_read_as_they_were_written(unsigned in any::<u64>(), signed in any::<i64>()) {
+            let mut bytes = Vec::new();
+            push_unsigned(&mut bytes, unsigned);
+            push_signed(&mut bytes, signed);
+            let mut fields = Fields(&bytes);
+            prop_assert_eq!((fields.unsigned(), fields.signed(), fields.0.len()), (unsigned, signed, 0));
+        }
+    }
+}
