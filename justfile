@@ -26,3 +26,7 @@ deny:
 # How fast tokens are issued.
 bench-issue *arguments:
     cargo run --release --example bench-issue -- {{arguments}}
+
+# How fast the verifier decides, and how much memory a token takes.
+bench-verify *arguments:
+    cargo run --release --example bench-verify -- {{arguments}}
