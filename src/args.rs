@@ -41,7 +41,8 @@ pub struct ControllerArguments {
     #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
 
-    /// Watch only these namespaces, separated by commas. Default: all of them.
+    /// Watch only these namespaces, separated by commas. Default: all of them. The status of Organisations is left to a
+    /// controller that watches all.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "TOKENWRIGHT_NAMESPACES")]
     pub namespaces: Vec<String>,
 

@@ -11,6 +11,8 @@ use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 use tokenwright::api::{Organisation, TokenCounts};
 
+use tokenwright::controller::Settings;
+
 use crate::cluster::Cluster;
 
 async fn counts(cluster: &Cluster) -> TokenCounts {
@@ -43,6 +45,21 @@ async fn an_organisation_counts_its_tokens() {
         ..TokenCounts::default()
     };
     assert_eq!(counts(&cluster).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_sees_some_namespaces_does_not_count() {
+    let settings = Settings {
+        namespaces: vec!["shop".to_owned()],
+        clock_check: None,
+        watch_timeout: Some(0),
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::with_settings(settings).await;
+    cluster.run_controller();
+    assert_eq!(cluster.issue("web", json!({})).await.ready(), ("True", "Issued"));
+    cluster.pass(Duration::from_secs(5)).await;
+    assert!(!cluster.writes().contains(&"update organisations/status".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
