@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::index::{Charter, Found, Profile};
+use super::index::{Charter, Found, Profile, Record};
 use crate::{
     api::{CredentialState, TokenType},
     domain::permission::Permissions,
@@ -16,9 +16,8 @@ use crate::{
 pub struct Identity {
     organisation: Arc<str>,
     namespace: Arc<str>,
-    name: Box<str>,
-    client_id: Box<str>,
-    uid: Box<str>,
+    /// A copy of the token's [`Record`].
+    record: Box<[u8]>,
     credential: u64,
     superseded: bool,
     ends: Option<i64>,
@@ -44,9 +43,7 @@ impl Identity {
         Self {
             organisation: Arc::clone(found.organisation),
             namespace: Arc::clone(found.namespace),
-            name: record.name().into(),
-            client_id: record.client_id().into(),
-            uid: record.uid().into(),
+            record: record.bytes().into(),
             credential: credential.id,
             superseded: record.credentials().any(|other| other.id > credential.id),
             ends: [credential.expires_at, retires].into_iter().flatten().min(),
@@ -67,17 +64,17 @@ impl Identity {
 
     /// The ApiToken's name.
     pub fn name(&self) -> &str {
-        &self.name
+        self.record().map_or("", Record::name)
     }
 
     /// The ApiToken's UID, for writes that must not reach a later one of the same name.
-    pub fn uid(&self) -> &str {
-        &self.uid
+    pub fn uid(&self) -> String {
+        self.record().map(Record::uid).unwrap_or_default()
     }
 
     /// The client ID. None: the token has none.
     pub fn client_id(&self) -> Option<&str> {
-        Some(&*self.client_id).filter(|id| !id.is_empty())
+        self.record().map(Record::client_id).filter(|id| !id.is_empty())
     }
 
     /// The id of the credential that was presented.
@@ -148,6 +145,10 @@ impl Identity {
         self.ends.and_then(|end| Timestamp::from_second(end).ok())
     }
 
+    fn record(&self) -> Option<Record<'_>> {
+        Record::at(&self.record)
+    }
+
     /// The member's role and what it permits.
     fn member(&self) -> Option<(&str, &Permissions)> {
         let charter = self.charter.as_ref()?;
@@ -161,7 +162,10 @@ impl fmt::Debug for Identity {
         write!(
             f,
             "Identity({}: {}/{} credential {})",
-            self.organisation, self.namespace, self.name, self.credential
+            self.organisation,
+            self.namespace,
+            self.name(),
+            self.credential
         )
     }
 }

@@ -30,6 +30,7 @@ use std::{
 };
 
 pub(super) use organisation::Charter;
+pub(super) use record::Record;
 pub(super) use store::{Found, Profile, Store};
 
 use super::credential::HeaderPair;

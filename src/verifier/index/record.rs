@@ -47,7 +47,7 @@ pub(in crate::verifier) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record at the start of `bytes`.
-    pub(super) fn at(bytes: &'a [u8]) -> Option<Self> {
+    pub(in crate::verifier) fn at(bytes: &'a [u8]) -> Option<Self> {
         let length = u16::from_le_bytes(*bytes.first_chunk()?);
         let bytes = bytes.get(..usize::from(length))?;
         (bytes.len() > HEADER).then_some(Self { bytes })
@@ -73,7 +73,7 @@ impl<'a> Record<'a> {
         self.number(CONTENT + 4)
     }
 
-    pub(super) fn bytes(self) -> &'a [u8] {
+    pub(in crate::verifier) fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
@@ -91,14 +91,14 @@ impl<'a> Record<'a> {
 
     pub(in crate::verifier) fn client_id(self) -> &'a str {
         let mut fields = self.fields();
-        fields.text();
+        fields.skip_text();
         fields.text()
     }
 
     pub(in crate::verifier) fn uid(self) -> String {
         let mut fields = self.fields();
-        fields.text();
-        fields.text();
+        fields.skip_text();
+        fields.skip_text();
         match self.flag(HAS_UUID) {
             true => fields.uuid(),
             false => fields.text().to_owned(),
@@ -124,11 +124,11 @@ impl<'a> Record<'a> {
     }
 
     fn skip_to_not_before(self, fields: &mut Fields<'a>) {
-        fields.text();
-        fields.text();
+        fields.skip_text();
+        fields.skip_text();
         match self.flag(HAS_UUID) {
             true => drop(fields.take(16)),
-            false => drop(fields.text()),
+            false => fields.skip_text(),
         }
     }
 
@@ -288,6 +288,11 @@ impl<'a> Fields<'a> {
     fn text(&mut self) -> &'a str {
         let length = usize::from(self.byte());
         std::str::from_utf8(self.take(length)).unwrap_or_default()
+    }
+
+    fn skip_text(&mut self) {
+        let length = usize::from(self.byte());
+        self.take(length);
     }
 
     fn unsigned(&mut self) -> u64 {

@@ -29,7 +29,7 @@ fn a_token_is_let_in_as_what_it_was_granted() {
             identity.organisation(),
             identity.namespace(),
             identity.name(),
-            identity.uid(),
+            &*identity.uid(),
             identity.credential()
         ),
         ("acme", "web", "deploy", UID, 1)
