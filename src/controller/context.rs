@@ -55,7 +55,7 @@ pub(super) struct Memory {
     pub(super) minted: HashMap<String, (u64, Token)>,
     /// The resourceVersion this process wrote last, by the ApiToken's UID: an older view is not acted on.
     pub(super) written: HashMap<String, String>,
-    /// Why the API server last refused a write of the Secret, by the ApiToken's UID.
+    /// What the API server last refused to do, and why, by the ApiToken's UID.
     pub(super) denied: HashMap<String, String>,
     /// When the organisations that something happened to are to be counted, by name.
     pub(super) counts_due: HashMap<String, Instant>,

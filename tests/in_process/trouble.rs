@@ -103,7 +103,7 @@ async fn a_secret_that_may_not_be_read_is_said_so_and_what_time_ends_ends() {
         ("False", "SecretAccessDenied")
     );
     assert!(
-        ready.message.contains("refused to read the Secret"),
+        ready.message.contains("refused to read Secret \"web\""),
         "{}",
         ready.message
     );

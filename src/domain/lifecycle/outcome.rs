@@ -101,7 +101,11 @@ pub(super) fn working(token: &ApiToken, status: &ApiTokenStatus, shown: bool, no
 }
 
 /// What Ready says of a token whose time is over.
-pub(super) fn expired(token: &ApiToken, at: Timestamp) -> Finding {
+pub(super) fn expired(token: &ApiToken, status: &ApiTokenStatus, at: Timestamp) -> Finding {
+    if status.issued_at.is_none() {
+        let message = format!("spec.expiry.at {at} has passed, so no token is issued. Give a time in the future.");
+        return Finding::no(Reason::Expired, message);
+    }
     let secret = match token.expiry_action() {
         ExpiryAction::Retain => "Its Secret was kept.",
         _ => "Its Secret was deleted.",

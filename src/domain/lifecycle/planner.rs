@@ -268,7 +268,7 @@ impl<'a> Planner<'a> {
                 }
             }
         };
-        Some((effect, outcome::expired(self.token, expired)))
+        Some((effect, outcome::expired(self.token, &self.status, expired)))
     }
 
     /// When the token expired, if nothing in its spec asks for a new credential since.
@@ -520,7 +520,11 @@ impl<'a> Planner<'a> {
     }
 
     fn denied(&self, why: &str) -> Finding {
-        Finding::no(Reason::SecretAccessDenied, refused(why))
+        let named = format!("Secret {:?}", self.token.secret_name());
+        Finding::no(
+            Reason::SecretAccessDenied,
+            refused(&why.replacen("the Secret", &named, 1)),
+        )
     }
 
     fn delete_secret(&self) -> Effect {

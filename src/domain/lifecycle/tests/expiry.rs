@@ -150,7 +150,7 @@ fn a_token_that_would_be_dead_on_arrival_is_not_issued() {
         ([Status].as_slice(), (false, "Expired"))
     );
     assert!(
-        world.message().contains("move spec.expiry.at into the future"),
+        world.message().contains("Give a time in the future"),
         "{}",
         world.message()
     );
