@@ -1,16 +1,19 @@
 //! The stages of one plan, in their order.
 
+mod ending;
+mod tending;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
-    Effect, Facts, Mint, Notice, Plan, Progress, SecretFact, WorkloadFact,
+    Effect, Facts, Mint, Notice, Plan, SecretFact,
     outcome::{self, in_state},
     timing,
 };
 use crate::{
     api::{
-        ApiToken, ApiTokenStatus, Credential, CredentialState, Delivery, ExpiryAction, Grant,
+        ApiToken, ApiTokenStatus, Credential, CredentialState, Delivery, Grant,
         condition::{Finding, Reason},
     },
     domain::admission::{self, Verdict},
@@ -175,53 +178,6 @@ impl<'a> Planner<'a> {
         self.status.grant = Some(grant);
     }
 
-    /// Time alone ends credentials, and what it ended stays ended whatever the clock says later.
-    fn retire_what_ended(&mut self) {
-        let mut expired = None;
-        for credential in &mut self.status.credentials {
-            let ended = timing::stops_at(credential).filter(|&end| end <= self.now);
-            if let Some(end) = ended
-                && credential.state != CredentialState::Retired
-            {
-                if credential.state == CredentialState::Active {
-                    expired = Some(end);
-                }
-                retire(credential, end);
-            }
-        }
-        let Some(end) = expired else { return };
-        self.status.expires_at = Some(Time(end));
-        if self.token.expiry_action() != ExpiryAction::Rotate {
-            // The token's time is over, and with it that of the credential that was giving way.
-            self.retire_all(CredentialState::Retiring);
-        }
-    }
-
-    fn retire_all(&mut self, state: CredentialState) {
-        for credential in &mut self.status.credentials {
-            if credential.state == state {
-                retire(credential, self.now);
-            }
-        }
-    }
-
-    fn revoke(&mut self) -> Effect {
-        self.drop_pending();
-        let was_active = in_state(&self.status, CredentialState::Active).is_some();
-        self.retire_all(CredentialState::Active);
-        self.retire_all(CredentialState::Retiring);
-        if was_active {
-            // As if never issued: when the member comes back, a new credential is.
-            self.status.issued_at = None;
-            self.status.expires_at = None;
-            self.status.masked_token = None;
-        }
-        match self.clean_up_if_expired() {
-            Some((Effect::DeleteToken, _)) => Effect::DeleteToken,
-            _ => self.delete_secret(),
-        }
-    }
-
     /// The life of a token that is granted what it has.
     fn carry_on(&mut self) -> (Effect, Finding) {
         if let Some(settled) = self.clean_up_if_expired() {
@@ -252,49 +208,6 @@ impl<'a> Planner<'a> {
             return self.issue(why);
         }
         (self.tend(), self.working())
-    }
-
-    /// Deletes what an expired token leaves behind. None: the token has not expired for good.
-    fn clean_up_if_expired(&mut self) -> Option<(Effect, Finding)> {
-        let expired = self.expired_for_good()?;
-        let effect = match timing::cleanup_at(self.token, expired) {
-            Some(at) if at <= self.now => Effect::DeleteToken,
-            at => {
-                self.look_again_at(at);
-                if self.token.expiry_action() == ExpiryAction::Delete {
-                    self.delete_secret()
-                } else {
-                    Effect::Nothing
-                }
-            }
-        };
-        Some((effect, outcome::expired(self.token, &self.status, expired)))
-    }
-
-    /// When the token expired, if nothing in its spec asks for a new credential since.
-    ///
-    /// Judged by what is recorded, not by the clock: a clock that goes back does not revive what has expired.
-    fn expired_for_good(&self) -> Option<Timestamp> {
-        if in_state(&self.status, CredentialState::Active).is_some()
-            || self.token.expiry_action() == ExpiryAction::Rotate
-        {
-            return None;
-        }
-        let grant = self.status.grant.as_ref()?;
-        // A new credential would be dead on arrival, whatever asks for it.
-        let fixed = grant
-            .expiry
-            .as_ref()
-            .and_then(|expiry| expiry.at.as_ref())
-            .map(|at| at.0);
-        if let Some(past) = fixed.filter(|&at| at <= self.now) {
-            return Some(past);
-        }
-        let expired = self.status.expires_at.as_ref()?.0;
-        let issued = self.status.issued_at.as_ref()?.0;
-        let asked = timing::end(grant, issued);
-        let moved_on = asked.is_none_or(|asked| asked > expired && asked > self.now);
-        (!moved_on && !self.triggered(self.last_trigger())).then_some(expired)
     }
 
     /// Why a new credential is due now, as a notice says it; None: it is not.
@@ -352,97 +265,6 @@ impl<'a> Planner<'a> {
             expires_at,
         };
         (Effect::Mint(mint), self.working())
-    }
-
-    /// Keeps a settled token in order: its Secret as it should be, shown once where asked, its workloads restarted.
-    fn tend(&mut self) -> Effect {
-        let Some(current) = in_state(&self.status, CredentialState::Active).cloned() else {
-            return Effect::Nothing;
-        };
-        if let SecretFact::Owned { intact, .. } = &self.facts.secret {
-            if self.is_shown_long_enough() {
-                return Effect::DeleteSecret;
-            }
-            if !intact {
-                return Effect::RepairSecret { id: current.id };
-            }
-        }
-        match self.facts.workloads {
-            Some(workloads) if current.restarting => self.follow_restarts(&current, workloads),
-            _ => Effect::Nothing,
-        }
-    }
-
-    /// Whether a Secret that is shown once was claimed, or nobody did in time.
-    fn is_shown_long_enough(&mut self) -> bool {
-        let SecretFact::Owned { claimed, .. } = &self.facts.secret else {
-            return false;
-        };
-        let Some(current) = in_state(&self.status, CredentialState::Active) else {
-            return false;
-        };
-        if self.token.delivery() != Delivery::Once {
-            return false;
-        }
-        let end = timing::claim_ends(self.token, current);
-        let claimed = *claimed;
-        self.look_again_at(Some(end).filter(|&end| end > self.now));
-        claimed || end <= self.now
-    }
-
-    /// Whether there is nothing left to be put into a Secret: the token was shown, and no new one is asked for.
-    fn was_shown(&self) -> bool {
-        self.token.delivery() == Delivery::Once
-            && in_state(&self.status, CredentialState::Pending).is_none()
-            && in_state(&self.status, CredentialState::Active)
-                .is_some_and(|current| !self.triggered(current.trigger.as_deref()))
-    }
-
-    /// Stamps workloads, waits for their rollouts, then lets the replaced credential go.
-    fn follow_restarts(&mut self, current: &Credential, workloads: &[WorkloadFact]) -> Effect {
-        let wanted: Vec<_> = workloads
-            .iter()
-            .filter(|fact| fact.progress == Progress::Unstamped)
-            .map(|fact| fact.workload.clone())
-            .collect();
-        if !wanted.is_empty() {
-            return Effect::Restart(wanted);
-        }
-        let unknown = workloads.iter().find_map(|fact| match &fact.progress {
-            Progress::Unknown { why } => Some(why),
-            _ => None,
-        });
-        if let Some(why) = unknown {
-            self.trouble = Some(refused(why));
-        }
-        let rolling_out = workloads.iter().any(|fact| fact.progress == Progress::RollingOut);
-        if rolling_out {
-            self.look_again_in(ROLLOUT_RETRY_SECONDS);
-        }
-        if unknown.is_some() {
-            self.look_again_in(TROUBLE_RETRY_SECONDS);
-        }
-        if rolling_out || unknown.is_some() {
-            return Effect::Nothing;
-        }
-        for missing in workloads.iter().filter(|fact| fact.progress == Progress::Missing) {
-            let (kind, name) = (missing.workload.kind, &missing.workload.name);
-            self.notices.push(Notice::warning(
-                "WorkloadNotFound",
-                format!("There is no {kind:?} {name:?} to restart; correct spec.rotation.restart or create it."),
-            ));
-        }
-        let grant = self.status.grant.clone().unwrap_or_default();
-        for credential in &mut self.status.credentials {
-            if credential.id == current.id {
-                credential.restarting = false;
-            } else if credential.state == CredentialState::Retiring && credential.retired_at.is_none() {
-                let end = timing::overlap_ends(self.token, &grant, credential, current, current.issued_at.0);
-                credential.retired_at = end.map(|end| Time(end.max(self.now)));
-            }
-        }
-        self.retire_what_ended();
-        Effect::Nothing
     }
 
     fn finish(mut self, effect: Effect, ready: &Finding) -> Plan {
