@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::{Context, Error};
 use crate::api::condition::{self, Finding, Reason, STALLED};
+use crate::domain::whole_seconds;
 
 const MANAGER: &str = "tokenwright-status";
 
@@ -67,7 +68,7 @@ fn conditions(
         invalid.error,
         kind.to_lowercase()
     );
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
+    let now = whole_seconds(now);
     for &type_ in types {
         // Stalled holds where the others do not.
         let finding = Finding {

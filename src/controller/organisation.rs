@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Context, Error, invalid};
 use crate::{
     api::{Organisation, OrganisationStatus, condition::READY},
-    domain::counts,
+    domain::{counts, whole_seconds},
 };
 
 const MANAGER: &str = "tokenwright-status";
@@ -65,7 +65,7 @@ async fn count(organisation: &Organisation, ctx: &Context) -> Result<Action, Err
     if !sees_all || organisation.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let now = Timestamp::from_second(ctx.now().as_second()).unwrap_or_else(|_| ctx.now());
+    let now = whole_seconds(ctx.now());
     let name = organisation.name_any();
     let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
     let its = tokens

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::whole_seconds;
 use crate::api::{
     ApiToken, ApiTokenSpec, Delivery, Duration, ExpiryAction, Grant, GrantedExpiry, OrganisationSpec, SubjectKind,
     TokenType, condition::Reason,
@@ -262,9 +262,9 @@ fn choices(what: &str, names: &[String]) -> String {
     }
 }
 
-/// A manifest's time may have a fraction of a second, a status as it is read back has none.
-fn whole_seconds(time: &Time) -> Time {
-    Time(Timestamp::from_second(time.0.as_second()).unwrap_or(time.0))
+/// A manifest's time may have a fraction of a second.
+fn in_whole_seconds(time: &Time) -> Time {
+    Time(whole_seconds(time.0))
 }
 
 fn grant(spec: &ApiTokenSpec) -> Grant {
@@ -273,7 +273,7 @@ fn grant(spec: &ApiTokenSpec) -> Grant {
         .expiry
         .as_ref()
         .and_then(|expiry| expiry.at.as_ref())
-        .map(whole_seconds);
+        .map(in_whole_seconds);
     Grant {
         role: spec.role.clone(),
         permissions: spec.permissions.clone(),
@@ -282,7 +282,7 @@ fn grant(spec: &ApiTokenSpec) -> Grant {
         expiry: (after.is_some() || at.is_some()).then(|| GrantedExpiry {
             after,
             at,
-            not_before: spec.not_before.as_ref().map(whole_seconds),
+            not_before: spec.not_before.as_ref().map(in_whole_seconds),
         }),
     }
 }

@@ -11,3 +11,10 @@ pub mod lifecycle;
 pub mod permission;
 pub mod restart;
 pub mod secret;
+
+use jiff::Timestamp;
+
+/// Times in a status have whole seconds, as Kubernetes writes them; a finer one would differ when read back.
+pub fn whole_seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

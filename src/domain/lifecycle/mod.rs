@@ -26,7 +26,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rand::CryptoRng;
 
-use super::credential::{self, Token};
+use super::{
+    credential::{self, Token},
+    whole_seconds,
+};
 use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, Workload};
 
 pub use outcome::{Notice, Severity};
@@ -192,9 +195,4 @@ pub fn mint(
         restarting: false,
     });
     (status, plain)
-}
-
-/// Times in a status have whole seconds, as Kubernetes writes them; a finer one would differ when read back.
-fn whole_seconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
