@@ -6,11 +6,13 @@
 //! - [`domain`]: pure decisions. `domain::lifecycle::plan` is the heart: what is to be done about one token now.
 //! - [`controller`]: watches, and carries out what `domain` decides.
 //! - [`verifier`]: says whether a token is good. `verifier::decide` is its heart.
+//! - [`clock`]: where the time is read.
 //! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] and [`metrics`]: what they say of themselves.
 
 pub mod api;
 pub mod args;
 pub mod cli;
+pub mod clock;
 pub mod controller;
 pub mod domain;
 pub mod metrics;

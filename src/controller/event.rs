@@ -17,9 +17,10 @@ use k8s_openapi::{
 use kube::{Api, Client, Resource, api::PostParams};
 use tokio::sync::mpsc;
 
-use super::{Clock, error::describe};
+use super::error::describe;
 use crate::{
     api::ApiToken,
+    clock::Clock,
     domain::lifecycle::{Notice, Severity},
     metrics::Metrics,
 };

@@ -9,7 +9,6 @@
 //! saves requests, and a restart without it ends in the same state.
 
 mod backoff;
-mod clock;
 mod context;
 mod error;
 mod event;
@@ -30,11 +29,10 @@ use futures::{
 use kube::{Client, runtime::controller};
 use rand::CryptoRng;
 
-pub use clock::Clock;
 pub use context::Context;
 pub use error::Error;
 
-use crate::metrics::Metrics;
+use crate::{clock::Clock, metrics::Metrics};
 
 /// How the controller is to behave.
 #[derive(Clone, Debug)]

@@ -40,12 +40,20 @@
 
 pub mod credential;
 mod decision;
+mod freshness;
 mod identity;
 mod index;
+mod judge;
+mod last_used;
+mod metrics;
 
 #[cfg(test)]
 mod tests;
 
 pub use decision::{Code, Decision, Moment, Request, Requirements, decide};
+pub use freshness::Freshness;
 pub use identity::{Identity, Scope};
 pub use index::{Index, List, Size};
+pub use judge::{Dialect, Judge};
+pub use last_used::Sightings;
+pub use metrics::Metrics;

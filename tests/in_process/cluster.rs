@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokenwright::{
     api::{ApiToken, ApiTokenStatus, Credential, CredentialState, Organisation, condition, crds},
-    controller::{Clock, Controller, Settings},
+    clock::Clock,
+    controller::{Controller, Settings},
     domain::credential::Digest,
     metrics::Metrics,
 };

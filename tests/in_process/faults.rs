@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use kube::api::DeleteParams;
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
-use tokenwright::controller::{Clock, Settings};
+use tokenwright::{clock::Clock, controller::Settings};
 
 use crate::cluster::Cluster;
 

@@ -1,3 +1,5 @@
+//! Where the time is read.
+
 use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;

@@ -1,0 +1,127 @@
+//! What every dialect asks: the pure decision with what it needs to know, and what follows from it.
+
+use std::{
+    borrow::Cow,
+    net::IpAddr,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use super::{
+    Decision, Freshness, Index, Metrics, Moment, Request, Requirements,
+    credential::{HeaderPair, Presented},
+    decide,
+    last_used::Sightings,
+};
+use crate::{clock::Clock, domain::client_address::TrustedProxies};
+
+/// The language a question came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// Envoy's external authorization by gRPC.
+    ExtAuthzGrpc,
+    /// Envoy's external authorization by HTTP.
+    ExtAuthzHttp,
+    /// Traefik's and Caddy's forward authentication.
+    ForwardAuth,
+    /// NGINX's `auth_request`.
+    AuthRequest,
+    /// `POST /v1/verify`.
+    Verify,
+    /// RFC 7662.
+    Introspect,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::ExtAuthzGrpc,
+        Self::ExtAuthzHttp,
+        Self::ForwardAuth,
+        Self::AuthRequest,
+        Self::Verify,
+        Self::Introspect,
+    ];
+
+    /// Its name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ExtAuthzGrpc => "ext_authz_grpc",
+            Self::ExtAuthzHttp => "ext_authz_http",
+            Self::ForwardAuth => "forward_auth",
+            Self::AuthRequest => "auth_request",
+            Self::Verify => "verify",
+            Self::Introspect => "introspect",
+        }
+    }
+}
+
+/// See the [module documentation](self).
+#[derive(Debug)]
+pub struct Judge {
+    /// What is known of the cluster.
+    pub index: Arc<Index>,
+    /// How old that is.
+    pub freshness: Arc<Freshness>,
+    /// What time it is.
+    pub clock: Clock,
+    /// How old the view may be.
+    pub max_staleness: Duration,
+    /// Whose word on a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Where uses are noted, to be written later.
+    pub sightings: Arc<Sightings>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Judge {
+    /// A judge of what `index` holds, by the system's clock, without trusted proxies.
+    pub fn new(index: Arc<Index>, freshness: Arc<Freshness>) -> Self {
+        Self {
+            index,
+            freshness,
+            clock: Clock::system(),
+            max_staleness: Duration::from_secs(600),
+            trusted_proxies: TrustedProxies::default(),
+            sightings: Arc::default(),
+            metrics: Arc::default(),
+        }
+    }
+
+    /// The headers that carry a client ID and a secret key on a route of this organisation.
+    pub fn header_pair(&self, organisation: Option<&str>) -> Cow<'static, HeaderPair> {
+        static DEFAULT: LazyLock<HeaderPair> = LazyLock::new(HeaderPair::default);
+        let own = organisation.and_then(|organisation| self.index.headers(organisation));
+        own.map_or(Cow::Borrowed(&*DEFAULT), Cow::Owned)
+    }
+
+    /// Decides, counts, and notes a use.
+    pub async fn judge(
+        &self,
+        dialect: Dialect,
+        presented: &Presented<'_>,
+        address: Option<IpAddr>,
+        requires: &Requirements,
+    ) -> Decision {
+        let request = Request {
+            presented,
+            address,
+            requires,
+        };
+        let moment = Moment {
+            now: self.clock.now(),
+            age: self.freshness.age(),
+            max_age: self.max_staleness,
+        };
+        let decision = decide(&self.index, &request, &moment);
+        self.metrics.decided(dialect, decision.code);
+        self.sightings.note(&decision, address, moment.now);
+        decision
+    }
+
+    /// Whether an answer now would rest on a view that is complete and not too old.
+    pub fn is_ready(&self) -> bool {
+        self.freshness.age().is_some_and(|age| age <= self.max_staleness)
+    }
+}

@@ -1,0 +1,77 @@
+//! What the verifier counts, for Prometheus.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+use super::{Code, Dialect};
+
+/// Every metric of the verifier. Names start with `tokenwright_verifier_`.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// One for each dialect and code, in the order of their lists: an array, as each request counts.
+    decisions: Vec<Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answer {
+    dialect: &'static str,
+    code: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("tokenwright_verifier");
+        let family = Family::<Answer, Counter>::default();
+        registry.register("decisions", "Decisions, by dialect and code", family.clone());
+        let answers = Dialect::ALL.iter().flat_map(|dialect| {
+            Code::ALL.iter().map(|code| Answer {
+                dialect: dialect.as_str(),
+                code: code.as_str(),
+            })
+        });
+        let decisions = answers.map(|answer| family.get_or_create_owned(&answer)).collect();
+        Self { registry, decisions }
+    }
+}
+
+impl Metrics {
+    /// Everything in the text format that Prometheus reads.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    pub(super) fn decided(&self, dialect: Dialect, code: Code) {
+        let at = dialect as usize * Code::ALL.len() + code as usize;
+        if let Some(counter) = self.decisions.get(at) {
+            counter.inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_and_code_is_counted_by_itself() {
+        let metrics = Metrics::default();
+        for dialect in Dialect::ALL {
+            for code in Code::ALL {
+                metrics.decided(dialect, code);
+                let line = format!(
+                    "tokenwright_verifier_decisions_total{{dialect=\"{}\",code=\"{}\"}} 1",
+                    dialect.as_str(),
+                    code.as_str()
+                );
+                assert!(metrics.encode().lines().any(|found| found == line), "{line}");
+            }
+        }
+    }
+}
