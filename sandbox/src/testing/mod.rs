@@ -1,5 +1,7 @@
-//! Support for tests: a real kubectl (feature `testing`).
+//! Support for tests (feature `testing`): a real kubectl, and other programs from PyPI.
 
 mod kubectl;
+mod tool;
 
-pub use kubectl::{FetchError, Kubectl, Outcome, VERSION, locate};
+pub use kubectl::{KUBECTL, Kubectl, Outcome};
+pub use tool::{FetchError, Tool};
