@@ -11,6 +11,8 @@ pub const READY: &str = "Ready";
 pub const ISSUED: &str = "Issued";
 /// Nothing will change until somebody changes something (kstatus: the resource has failed).
 pub const STALLED: &str = "Stalled";
+/// A credential that has been replaced was presented not long ago. Absent otherwise.
+pub const REUSE_DETECTED: &str = "ReuseDetected";
 
 /// Declares the reasons once, so that none can be missing from [`Reason::ALL`] or be called differently in a condition.
 macro_rules! reasons {
@@ -72,6 +74,8 @@ reasons! {
     SecretAccessDenied,
     /// The spec cannot be acted on.
     InvalidSpec,
+    /// A credential that has been replaced was presented.
+    ReuseDetected,
     /// All is well with an Organisation.
     Accepted,
 }
@@ -142,6 +146,11 @@ pub fn set(conditions: &mut Vec<Condition>, type_: &str, finding: &Finding, gene
         Some(at) => conditions[at] = condition,
         None => conditions.push(condition),
     }
+}
+
+/// Takes the condition of that type out.
+pub fn remove(conditions: &mut Vec<Condition>, type_: &str) {
+    conditions.retain(|condition| condition.type_ != type_);
 }
 
 /// The condition of that type, if it was ever set.

@@ -20,7 +20,7 @@ pub use organisation::{
     CredentialHeaders, DEFAULT_PREFIX, FilterAction, IpFilter, IpFilterRule, Member, Namespaces, Organisation,
     OrganisationSpec, OrganisationStatus, Project, Role, Subject, SubjectKind, TokenCounts,
 };
-pub use status::{ApiTokenStatus, Credential, CredentialState, Grant, GrantedExpiry, LastUsed};
+pub use status::{ApiTokenStatus, Credential, CredentialState, Grant, GrantedExpiry, Sighting};
 
 /// The API group of every kind here.
 pub const GROUP: &str = "tokenwright.dev";

@@ -12,7 +12,8 @@ pub struct ApiTokenStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Issued and Stalled, each with its reason and a message.
+    /// Ready, Issued and Stalled, each with its reason and a message; and ReuseDetected for a day after a replaced
+    /// credential was presented.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -59,9 +60,14 @@ pub struct ApiTokenStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotates_at: Option<Time>,
 
-    /// When and from where the token was last used.
+    /// When and from where the token was last used. Written by the verifier, at most once in its --last-used-interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used: Option<LastUsed>,
+    pub last_used: Option<Sighting>,
+
+    /// When and from where a credential that has been replaced was presented last, and refused. Written by the verifier
+    /// as lastUsed is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_reuse: Option<Sighting>,
 
     /// How many times the credential was replaced by a new one.
     #[serde(default)]
@@ -123,18 +129,18 @@ pub enum CredentialState {
     Retired,
 }
 
-/// The last use of a token that a verifier reported.
+/// A credential that a verifier saw presented.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub struct LastUsed {
+pub struct Sighting {
     /// When.
     pub at: Time,
 
-    /// The client's address.
+    /// The client's address, where it was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
 
-    /// The id of the credential that was used.
+    /// The id of the credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub credential: Option<u64>,

@@ -165,9 +165,11 @@ impl Decision {
         self.subject.as_ref()
     }
 
-    /// Whether this was a credential that has been replaced: somebody kept a copy.
+    /// Whether this was a credential that has been replaced and works no longer: somebody kept a copy. One that worked
+    /// beside its successor to its own end is [`Code::Expired`], which says nothing about a successor by itself.
     pub fn is_reuse(&self) -> bool {
-        self.code == Code::Retired && self.subject.as_ref().is_some_and(Identity::is_superseded)
+        let ended = matches!(self.code, Code::Retired | Code::Expired);
+        ended && self.subject.as_ref().is_some_and(Identity::is_superseded)
     }
 
     fn anonymous(code: Code) -> Self {

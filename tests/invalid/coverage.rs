@@ -7,7 +7,13 @@ use kube::core::response::StatusCause;
 use tokenwright::api::{condition::Reason, crds};
 
 /// These are no fault of a manifest.
-const FINE: [Reason; 4] = [Reason::Issued, Reason::NotIssued, Reason::Rotating, Reason::Accepted];
+const FINE: [Reason; 5] = [
+    Reason::Issued,
+    Reason::NotIssued,
+    Reason::Rotating,
+    Reason::ReuseDetected,
+    Reason::Accepted,
+];
 
 #[derive(Default)]
 pub(crate) struct Coverage {

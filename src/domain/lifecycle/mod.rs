@@ -32,7 +32,7 @@ use super::{
 };
 use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, Workload};
 
-pub use outcome::{Notice, Severity};
+pub use outcome::{Notice, Severity, reused};
 
 /// What is known about a token's surroundings at one moment.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::timing;
 use crate::api::{
-    ApiToken, ApiTokenStatus, CREATED_BY, Credential, CredentialState, ExpiryAction,
+    ApiToken, ApiTokenStatus, CREATED_BY, Credential, CredentialState, ExpiryAction, Sighting,
     condition::{self, Finding, ISSUED, READY, Reason, STALLED},
 };
 
@@ -45,6 +45,22 @@ impl Notice {
             message,
         }
     }
+}
+
+/// What is to be said of a replaced credential that was presented.
+pub fn reused(seen: &Sighting) -> Notice {
+    let credential = seen.credential.map_or(String::new(), |id| format!(" {id}"));
+    let from = seen
+        .from
+        .as_deref()
+        .map_or(String::new(), |from| format!(" from {from}"));
+    let message = format!(
+        "Credential{credential}, which has been replaced, was presented{from} at {} and refused. Find who still has it: a \
+         workload that was not restarted, or somebody who copied it. The current credential works on; if that may be known \
+         to others too, change spec.rotation.trigger.",
+        seen.at.0
+    );
+    Notice::warning(Reason::ReuseDetected.as_str(), message)
 }
 
 /// The credential in that state with the highest id.

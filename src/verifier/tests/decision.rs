@@ -128,14 +128,28 @@ fn every_state_of_a_credential_has_its_answer() {
 
 #[test]
 fn a_replaced_credential_is_told_from_one_that_ended_by_itself() {
-    let mut expired = credential(1, "Retired");
-    expired["expiresAt"] = json!("2026-05-01T00:00:00Z");
+    let expired = |number| {
+        let mut expired = credential(number, "Retired");
+        expired["expiresAt"] = json!("2026-05-01T00:00:00Z");
+        expired
+    };
     let index = index_of(&[
-        token("rotated", &[expired, credential(2, "Retired"), credential(3, "Active")]),
+        token(
+            "rotated",
+            &[expired(1), credential(2, "Retired"), credential(3, "Active")],
+        ),
         token("ended", &[credential(4, "Retired")]),
+        token("expired", &[expired(5)]),
     ]);
-    let told = [1, 2, 4].map(|number| (ask(&index, number).code.as_str(), ask(&index, number).is_reuse()));
-    assert_eq!(told, [("expired", false), ("retired", true), ("retired", false)]);
+    let told = [1, 2, 3, 4, 5].map(|number| (ask(&index, number).code.as_str(), ask(&index, number).is_reuse()));
+    let expected = [
+        ("expired", true),
+        ("retired", true),
+        ("valid", false),
+        ("retired", false),
+        ("expired", false),
+    ];
+    assert_eq!(told, expected);
     let decision = ask(&index, 2);
     let subject = decision.subject().unwrap();
     assert_eq!(

@@ -1,6 +1,7 @@
 //! The stages of one plan, in their order.
 
 mod ending;
+mod reuse;
 mod tending;
 
 use jiff::Timestamp;
@@ -272,6 +273,7 @@ impl<'a> Planner<'a> {
         self.look_again_at_what_is_coming();
         outcome::summarise(self.token, &mut self.status);
         let ready = if ready.holds { self.working() } else { ready.clone() };
+        self.report_reuse();
         let refusal = outcome::conclude(self.token, &mut self.status, &ready, self.now);
         self.notices.extend(refusal);
         Plan {

@@ -4,5 +4,6 @@ mod expiry;
 mod faults;
 mod issue;
 mod refusal;
+mod reuse;
 mod rotation;
 mod world;
