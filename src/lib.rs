@@ -7,6 +7,7 @@
 //! - [`controller`]: watches, and carries out what `domain` decides.
 //! - [`verifier`]: says whether a token is good. `verifier::decide` is its heart.
 //! - [`clock`]: where the time is read.
+//! - `watch`: a watch that never ends, for both.
 //! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] and [`metrics`]: what they say of themselves.
 
 pub mod api;
@@ -18,3 +19,4 @@ pub mod domain;
 pub mod metrics;
 pub mod telemetry;
 pub mod verifier;
+mod watch;

@@ -8,12 +8,15 @@ use std::{
 };
 
 use super::{
-    Decision, Freshness, Index, Metrics, Moment, Request, Requirements,
+    Code, Decision, Freshness, Index, Metrics, Moment, Request, Requirements, SecondLook,
     credential::{HeaderPair, Presented},
     decide,
     last_used::Sightings,
 };
-use crate::{clock::Clock, domain::client_address::TrustedProxies};
+use crate::{
+    clock::Clock,
+    domain::{client_address::TrustedProxies, credential::Digest},
+};
 
 /// The language a question came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +74,8 @@ pub struct Judge {
     pub trusted_proxies: TrustedProxies,
     /// Where uses are noted, to be written later.
     pub sightings: Arc<Sightings>,
+    /// What is done before a credential is called unknown.
+    pub second_look: Arc<SecondLook>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -85,6 +90,7 @@ impl Judge {
             max_staleness: Duration::from_secs(600),
             trusted_proxies: TrustedProxies::default(),
             sightings: Arc::default(),
+            second_look: Arc::default(),
             metrics: Arc::default(),
         }
     }
@@ -109,15 +115,29 @@ impl Judge {
             address,
             requires,
         };
+        let mut decision = self.decide(&request);
+        if decision.code == Code::Unknown
+            && let Presented::Credential(credential) = presented
+        {
+            let digest = Digest::of(credential.secret().as_bytes());
+            let mut again = || {
+                decision = self.decide(&request);
+                decision.code != Code::Unknown
+            };
+            self.second_look.look(&digest, &mut again).await;
+        }
+        self.metrics.decided(dialect, decision.code);
+        self.sightings.note(&decision, address, self.clock.now());
+        decision
+    }
+
+    fn decide(&self, request: &Request<'_>) -> Decision {
         let moment = Moment {
             now: self.clock.now(),
             age: self.freshness.age(),
             max_age: self.max_staleness,
         };
-        let decision = decide(&self.index, &request, &moment);
-        self.metrics.decided(dialect, decision.code);
-        self.sightings.note(&decision, address, moment.now);
-        decision
+        decide(&self.index, request, &moment)
     }
 
     /// Whether an answer now would rest on a view that is complete and not too old.

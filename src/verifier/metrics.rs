@@ -14,12 +14,18 @@ pub struct Metrics {
     registry: Registry,
     /// One for each dialect and code, in the order of their lists: an array, as each request counts.
     decisions: Vec<Counter>,
+    watch_errors: Family<Resource, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Answer {
     dialect: &'static str,
     code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Resource {
+    resource: &'static str,
 }
 
 impl Default for Metrics {
@@ -34,7 +40,13 @@ impl Default for Metrics {
             })
         });
         let decisions = answers.map(|answer| family.get_or_create_owned(&answer)).collect();
-        Self { registry, decisions }
+        let watch_errors = Family::default();
+        registry.register("watch_errors", "Failures of watches, by resource", watch_errors.clone());
+        Self {
+            registry,
+            decisions,
+            watch_errors,
+        }
     }
 }
 
@@ -45,6 +57,10 @@ impl Metrics {
         // Writing into a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    pub(super) fn watch_failed(&self, resource: &'static str) {
+        self.watch_errors.get_or_create(&Resource { resource }).inc();
     }
 
     pub(super) fn decided(&self, dialect: Dialect, code: Code) {

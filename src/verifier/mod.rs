@@ -38,14 +38,21 @@
 //! [`Index::begin`], `apply_*` for each object listed, [`Index::complete`]; then `apply_*` and `delete_*` as events come.
 //! An object that cannot be read is deleted by its name.
 
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use futures::future;
+use kube::Client;
+
 pub mod credential;
 mod decision;
+mod feed;
 mod freshness;
 mod identity;
 mod index;
 mod judge;
 mod last_used;
 mod metrics;
+mod second_look;
 
 #[cfg(test)]
 mod tests;
@@ -57,3 +64,82 @@ pub use index::{Index, List, Size};
 pub use judge::{Dialect, Judge};
 pub use last_used::Sightings;
 pub use metrics::Metrics;
+pub use second_look::SecondLook;
+
+use self::feed::Feed;
+use crate::{clock::Clock, domain::client_address::TrustedProxies};
+
+/// How the verifier is to behave.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The namespaces whose ApiTokens it knows. Empty: all.
+    pub namespaces: Vec<String>,
+    /// How old its view of the cluster may be before it refuses everything.
+    pub max_staleness: Duration,
+    /// Whose word on a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            max_staleness: Duration::from_secs(600),
+            trusted_proxies: TrustedProxies::default(),
+        }
+    }
+}
+
+/// A quiet watch is taken up anew after this long, which is how a lost connection is noticed.
+const LONGEST_QUIET: Duration = Duration::from_secs(30);
+
+/// The verifier, ready to run.
+pub struct Verifier {
+    client: Client,
+    settings: Settings,
+    judge: Judge,
+}
+
+impl Verifier {
+    /// A verifier that learns of tokens through `client`.
+    pub fn new(client: Client, settings: Settings) -> Self {
+        let freshness = Freshness::new(feed::watches(&settings.namespaces));
+        let judge = Judge {
+            max_staleness: settings.max_staleness,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            ..Judge::new(Arc::default(), Arc::new(freshness))
+        };
+        Self {
+            client,
+            settings,
+            judge,
+        }
+    }
+
+    /// The same with another clock.
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.judge.clock = clock;
+        self
+    }
+
+    /// Runs until `shutdown` resolves: keeps its view of the cluster, and hands the judge of it to `serve`.
+    pub async fn run<S>(self, serve: impl FnOnce(Arc<Judge>) -> S, shutdown: impl Future<Output = ()> + Send)
+    where
+        S: Future<Output = ()>,
+    {
+        let judge = Arc::new(self.judge);
+        let feed = Feed {
+            client: self.client,
+            namespaces: self.settings.namespaces,
+            index: judge.index.clone(),
+            freshness: judge.freshness.clone(),
+            metrics: judge.metrics.clone(),
+            second_look: judge.second_look.clone(),
+            period: LONGEST_QUIET.min(self.settings.max_staleness / 4),
+        };
+        let feeding = pin!(feed.run());
+        let serving = pin!(serve(judge));
+        // What is under way when it is asked to end still needs the view.
+        future::select(feeding, future::select(serving, pin!(shutdown))).await;
+    }
+}

@@ -66,11 +66,24 @@ impl Cluster {
     }
 
     pub(crate) async fn with_settings(settings: Settings) -> Self {
+        Self::with_watches(settings, false).await
+    }
+
+    /// A cluster whose API server ends watches when they asked for it, or after a while; they do not stay for years.
+    pub(crate) async fn with_watch_timeouts() -> Self {
+        let settings = Settings {
+            clock_check: None,
+            ..Settings::default()
+        };
+        Self::with_watches(settings, true).await
+    }
+
+    async fn with_watches(settings: Settings, time_out: bool) -> Self {
         let clock = paused_clock();
         let of_sandbox = clock.clone();
         let sandbox = Sandbox::builder()
             .clock(move || of_sandbox.now())
-            .watch_timeouts(false)
+            .watch_timeouts(time_out)
             .build();
         let client = Client::new(sandbox.service(), "default");
         let cluster = Self {
@@ -209,6 +222,18 @@ impl Cluster {
             .await
             .unwrap();
         self.idle().await;
+    }
+
+    /// Gives a resource a schema from before any rule, as a cluster may have been set up with.
+    pub(crate) async fn loosen_schema(&self, resource: &str) {
+        let loose = json!({ "spec": { "versions": [{
+            "name": "v1alpha1", "served": true, "storage": true, "subresources": { "status": {} },
+            "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+        }] } });
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let name = format!("{resource}.tokenwright.dev");
+        let patch = Patch::Merge(loose);
+        definitions.patch(&name, &PatchParams::default(), &patch).await.unwrap();
     }
 
     pub(crate) async fn delete_secret(&self, name: &str) {

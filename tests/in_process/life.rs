@@ -345,22 +345,7 @@ async fn a_secret_that_lost_its_owner_is_noticed() {
 async fn an_object_that_cannot_be_read_is_reported_and_disturbs_nobody() {
     use kube::api::{ApiResource, DynamicObject};
     let cluster = Cluster::start().await;
-    // A schema from before any rule, as a cluster may have been set up with.
-    let definitions: kube::Api<
-        k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    > = kube::Api::all(cluster.client.clone());
-    let loose = json!({ "spec": { "versions": [{
-        "name": "v1alpha1", "served": true, "storage": true, "subresources": { "status": {} },
-        "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-    }] } });
-    definitions
-        .patch(
-            "apitokens.tokenwright.dev",
-            &PatchParams::default(),
-            &Patch::Merge(loose),
-        )
-        .await
-        .unwrap();
+    cluster.loosen_schema("apitokens").await;
     let resource = ApiResource::erase::<tokenwright::api::ApiToken>(&());
     let api: kube::Api<DynamicObject> = kube::Api::namespaced_with(cluster.client.clone(), "shop", &resource);
     let odd = DynamicObject::new("odd", &resource)

@@ -7,3 +7,4 @@ mod life;
 mod organisation;
 mod start;
 mod trouble;
+mod verifier;

@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use k8s_openapi::{
-    api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
@@ -149,19 +147,7 @@ async fn a_change_of_the_counts_does_not_end_a_pause() {
 #[tokio::test(start_paused = true)]
 async fn an_organisation_that_cannot_be_read_says_so() {
     let cluster = Cluster::start().await;
-    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
-    let loose = json!({ "spec": { "versions": [{
-        "name": "v1alpha1", "served": true, "storage": true, "subresources": { "status": {} },
-        "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
-    }] } });
-    definitions
-        .patch(
-            "organisations.tokenwright.dev",
-            &PatchParams::default(),
-            &Patch::Merge(loose),
-        )
-        .await
-        .unwrap();
+    cluster.loosen_schema("organisations").await;
     let resource = ApiResource::erase::<Organisation>(&());
     let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
     let odd = DynamicObject::new("odd", &resource).data(json!({ "spec": { "tokenPrefix": 7 } }));

@@ -1,0 +1,202 @@
+//! The watches that fill the index: ApiTokens, Organisations, and the labels of Namespaces. Never Secrets.
+//!
+//! An object is dropped once it is in the index. One that cannot be read is taken out of it: whatever it was before must
+//! not be what counts.
+
+use std::{fmt::Debug, sync::Arc, time::Duration};
+
+use futures::future::{self, BoxFuture};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::watcher::Event,
+};
+use serde::de::DeserializeOwned;
+
+use super::{Freshness, Index, List, Metrics, SecondLook};
+use crate::{
+    api::{ApiToken, Organisation},
+    watch::{Update, Watch},
+};
+
+/// Fills an index.
+pub(super) struct Feed {
+    pub(super) client: Client,
+    /// The namespaces whose ApiTokens are watched. Empty: all.
+    pub(super) namespaces: Vec<String>,
+    pub(super) index: Arc<Index>,
+    pub(super) freshness: Arc<Freshness>,
+    pub(super) metrics: Arc<Metrics>,
+    /// Told of every change, and tells when to look again.
+    pub(super) second_look: Arc<SecondLook>,
+    /// After how long a watch that is quiet is taken up anew.
+    pub(super) period: Duration,
+}
+
+/// How many watches it takes for these namespaces.
+pub(super) fn watches(namespaces: &[String]) -> usize {
+    2 + namespaces.len().max(1)
+}
+
+impl Feed {
+    /// Watches until dropped.
+    pub(super) async fn run(self) {
+        let organisations = Api::<DeserializeGuard<Organisation>>::all(self.client.clone());
+        let namespaces = Api::<PartialObjectMeta<Namespace>>::all(self.client.clone());
+        let mut feeds: Vec<BoxFuture<'_, ()>> = vec![
+            Box::pin(self.keep(0, organisations, None)),
+            Box::pin(self.keep(1, namespaces, None)),
+        ];
+        let scopes: Vec<Option<&str>> = match self.namespaces.as_slice() {
+            [] => vec![None],
+            names => names.iter().map(|name| Some(name.as_str())).collect(),
+        };
+        for (number, scope) in (2..).zip(scopes) {
+            let tokens: Api<DeserializeGuard<ApiToken>> = match scope {
+                Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+                None => Api::all(self.client.clone()),
+            };
+            feeds.push(Box::pin(self.keep(number, tokens, scope)));
+        }
+        future::join_all(feeds).await;
+    }
+
+    async fn keep<K: Kept>(&self, number: usize, api: Api<K>, scope: Option<&str>) {
+        let mut watch = Watch::new(api, self.period, self.second_look.renewals());
+        // Until a list is complete, what is gone may still be in the index.
+        let mut complete = false;
+        loop {
+            match watch.next().await {
+                Ok(Update::Current) => {}
+                Ok(Update::Change(change)) => {
+                    complete = match change {
+                        Event::Init => false,
+                        Event::InitDone => true,
+                        _ => complete,
+                    };
+                    self.enter(change, scope).await;
+                }
+                Err(error) => {
+                    self.metrics.watch_failed(K::RESOURCE);
+                    tracing::warn!(
+                        resource = K::RESOURCE,
+                        "a watch failed, trying again: {error}{}",
+                        advice(&error)
+                    );
+                    continue;
+                }
+            }
+            if complete {
+                self.freshness.heard(number);
+            }
+            self.second_look.changed();
+        }
+    }
+
+    async fn enter<K: Kept>(&self, change: Event<K>, scope: Option<&str>) {
+        let index = &self.index;
+        match change {
+            Event::Init => index.begin(K::list(scope)),
+            Event::Apply(object) | Event::InitApply(object) => {
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+                if let Err(error) = object.apply(index) {
+                    let resource = K::RESOURCE;
+                    tracing::warn!(
+                        resource,
+                        namespace,
+                        name,
+                        "cannot be read, and counts for nothing: {error}"
+                    );
+                    K::delete(index, &namespace, &name);
+                }
+            }
+            Event::Delete(object) => {
+                K::delete(index, &object.namespace().unwrap_or_default(), &object.name_any());
+            }
+            Event::InitDone => {
+                // Of a million tokens it takes long enough to keep requests waiting.
+                let (index, scope) = (Arc::clone(index), scope.map(str::to_owned));
+                let swept = tokio::task::spawn_blocking(move || index.complete(K::list(scope.as_deref())));
+                // Fails only when the process ends.
+                let _ = swept.await;
+            }
+        }
+    }
+}
+
+fn advice(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => {
+            ". Are the CRDs installed? 'tokenwright crd | kubectl apply -f -' does it"
+        }
+        kube::Error::Api(status) if status.code == 403 => ". The verifier needs the verbs list and watch",
+        _ => "",
+    }
+}
+
+/// A kind that the index knows.
+trait Kept: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+    const RESOURCE: &'static str;
+
+    fn list(scope: Option<&str>) -> List<'_>;
+
+    /// Enters it as it is now, or says why it cannot be read.
+    fn apply(self, index: &Index) -> Result<(), String>;
+
+    fn delete(index: &Index, namespace: &str, name: &str);
+}
+
+impl Kept for DeserializeGuard<ApiToken> {
+    const RESOURCE: &'static str = "apitokens";
+
+    fn list(scope: Option<&str>) -> List<'_> {
+        List::Tokens(scope)
+    }
+
+    fn apply(self, index: &Index) -> Result<(), String> {
+        let token = self.0.map_err(|invalid| invalid.error)?;
+        index.apply_token(&token);
+        Ok(())
+    }
+
+    fn delete(index: &Index, namespace: &str, name: &str) {
+        index.delete_token(namespace, name);
+    }
+}
+
+impl Kept for DeserializeGuard<Organisation> {
+    const RESOURCE: &'static str = "organisations";
+
+    fn list(_: Option<&str>) -> List<'_> {
+        List::Organisations
+    }
+
+    fn apply(self, index: &Index) -> Result<(), String> {
+        let organisation = self.0.map_err(|invalid| invalid.error)?;
+        index.apply_organisation(&organisation);
+        Ok(())
+    }
+
+    fn delete(index: &Index, _: &str, name: &str) {
+        index.delete_organisation(name);
+    }
+}
+
+/// Its labels are asked for, and the rest of it is not.
+impl Kept for PartialObjectMeta<Namespace> {
+    const RESOURCE: &'static str = "namespaces";
+
+    fn list(_: Option<&str>) -> List<'_> {
+        List::Namespaces
+    }
+
+    fn apply(self, index: &Index) -> Result<(), String> {
+        index.apply_namespace(&self.name_any(), self.labels());
+        Ok(())
+    }
+
+    fn delete(index: &Index, _: &str, name: &str) {
+        index.delete_namespace(name);
+    }
+}

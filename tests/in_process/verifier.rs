@@ -1,0 +1,263 @@
+//! The verifier's view of the cluster: what it learns, when it looks again, and when it says nothing any more.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use kube_sandbox::faults::{Fault, Match};
+use serde_json::json;
+use tokenwright::verifier::{
+    Code, Decision, Dialect, Judge, Requirements, Settings, Verifier,
+    credential::{Credential, Presented},
+};
+use tokio::sync::oneshot;
+
+use crate::cluster::Cluster;
+
+const USER: &str = "system:serviceaccount:tokenwright:verifier";
+
+/// A running verifier; it ends when dropped.
+struct Running {
+    judge: Arc<Judge>,
+    _stop: oneshot::Sender<()>,
+}
+
+/// A cluster in which watches end when they should, as a verifier goes by that.
+async fn cluster() -> Cluster {
+    let cluster = Cluster::with_watch_timeouts().await;
+    let role: ClusterRole = serde_json::from_value(json!({
+        "metadata": { "name": "verifier" },
+        "rules": [
+            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens", "organisations"], "verbs": ["list", "watch"] },
+            { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"] },
+        ],
+    }))
+    .unwrap();
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": { "name": "verifier" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "verifier" },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": "tokenwright", "name": "verifier" }],
+    }))
+    .unwrap();
+    let (roles, bindings) = (Api::all(cluster.client.clone()), Api::all(cluster.client.clone()));
+    roles.create(&PostParams::default(), &role).await.unwrap();
+    bindings.create(&PostParams::default(), &binding).await.unwrap();
+    cluster
+}
+
+/// A verifier with no more rights than it needs.
+async fn verifier(cluster: &Cluster, settings: Settings) -> Running {
+    let client = Client::new(cluster.sandbox.service_as(USER), "default");
+    let verifier = Verifier::new(client, settings).with_clock(cluster.clock());
+    let (stop, stopped) = oneshot::channel();
+    let (sender, judge) = oneshot::channel();
+    tokio::spawn(verifier.run(
+        async move |judge| {
+            let _ = sender.send(judge);
+            std::future::pending().await
+        },
+        async {
+            let _ = stopped.await;
+        },
+    ));
+    let judge = judge.await.unwrap();
+    cluster.idle().await;
+    Running { judge, _stop: stop }
+}
+
+impl Running {
+    async fn ask(&self, token: &str) -> Decision {
+        let presented = Presented::Credential(Credential::token(token));
+        let requires = Requirements::default();
+        self.judge.judge(Dialect::Verify, &presented, None, &requires).await
+    }
+
+    async fn code(&self, token: &str) -> Code {
+        self.ask(token).await.code
+    }
+}
+
+async fn issued(cluster: &Cluster, name: &str) -> String {
+    cluster.issue(name, json!({})).await.value("token").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_let_in_from_its_issue_to_its_deletion() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let verifier = verifier(&cluster, Settings::default()).await;
+    assert!(verifier.judge.is_ready());
+    let token = issued(&cluster, "web").await;
+    let decision = verifier.ask(&token).await;
+    assert_eq!(decision.code, Code::Valid);
+    assert_eq!(decision.identity().unwrap().name(), "web");
+
+    cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    assert_eq!(verifier.code(&token).await, Code::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_asks_for_no_secret_and_for_no_more_of_a_namespace_than_its_labels() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    issued(&cluster, "web").await;
+    cluster.sandbox.requests().clear();
+    let verifier = verifier(&cluster, Settings::default()).await;
+    let asked = cluster.sandbox.requests().all();
+    let mut asked: Vec<_> = asked
+        .iter()
+        .filter(|request| request.user == USER)
+        .map(|request| format!("{} {}", request.verb, request.resource))
+        .collect();
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked, ["watch apitokens", "watch namespaces", "watch organisations"]);
+    drop(verifier);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_api_server_away_it_answers_until_its_view_is_too_old_and_recovers_by_itself() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    let verifier = verifier(&cluster, Settings::default()).await;
+    let away = cluster
+        .sandbox
+        .faults()
+        .inject(Match::any().user(USER), Fault::unavailable());
+    for resource in ["apitokens", "organisations", "namespaces"] {
+        cluster.sandbox.faults().close_watches(resource);
+    }
+    cluster.pass(Duration::from_secs(550)).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    assert!(verifier.judge.is_ready());
+    cluster.pass(Duration::from_secs(60)).await;
+    assert_eq!(verifier.code(&token).await, Code::Stale);
+    assert!(!verifier.judge.is_ready());
+
+    away.remove();
+    cluster.pass(Duration::from_secs(6)).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    assert!(verifier.judge.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_hangs_does_not_pass_for_a_quiet_cluster() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    let verifier = verifier(&cluster, Settings::default()).await;
+    cluster.sandbox.faults().hang_watches("apitokens");
+    cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    assert_eq!(verifier.code(&token).await, Code::Valid, "the watch does not hang");
+    cluster.pass(Duration::from_secs(36)).await;
+    assert_eq!(verifier.code(&token).await, Code::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_secret_holds_is_accepted_also_when_its_news_got_lost() {
+    let mut cluster = cluster().await;
+    let verifier = verifier(&cluster, Settings::default()).await;
+    cluster.pass(Duration::from_secs(2)).await;
+    cluster.sandbox.faults().hang_watches("apitokens");
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    let before = tokio::time::Instant::now();
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    assert!(
+        before.elapsed() < Duration::from_millis(120),
+        "took {:?}",
+        before.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_token_is_looked_for_once_and_then_refused_at_once() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let verifier = verifier(&cluster, Settings::default()).await;
+    let token = issued(&cluster, "web").await;
+    cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.pass(Duration::from_secs(2)).await;
+    cluster.sandbox.requests().clear();
+    let took = async |token: &str| {
+        let before = tokio::time::Instant::now();
+        assert_eq!(verifier.code(token).await, Code::Unknown);
+        before.elapsed()
+    };
+    assert!(took(&token).await > Duration::from_millis(100));
+    let looks = |cluster: &Cluster| {
+        let asked = cluster.sandbox.requests().all();
+        asked.iter().filter(|request| request.user == USER).count()
+    };
+    assert_eq!(looks(&cluster), 3, "one for each watch");
+    assert_eq!(took(&token).await, Duration::ZERO);
+    assert_eq!(looks(&cluster), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_has_to_begin_anew_misses_no_deletion() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let (gone, stays) = (issued(&cluster, "gone").await, issued(&cluster, "stays").await);
+    let verifier = verifier(&cluster, Settings::default()).await;
+    let away = cluster
+        .sandbox
+        .faults()
+        .inject(Match::any().user(USER), Fault::unavailable());
+    cluster.sandbox.faults().close_watches("apitokens");
+    cluster.tokens().delete("gone", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    cluster.sandbox.compact();
+    assert_eq!(verifier.code(&gone).await, Code::Valid, "the watch is not away");
+    away.remove();
+    cluster.pass(Duration::from_secs(10)).await;
+    assert_eq!(verifier.code(&gone).await, Code::Unknown);
+    assert_eq!(verifier.code(&stays).await, Code::Valid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    for resource in ["apitokens", "organisations", "namespaces"] {
+        let first = Match::any().user(USER).verb("watch").resource(resource).times(1);
+        cluster.sandbox.faults().inject(first, Fault::fail(422, "Invalid"));
+    }
+    let verifier = verifier(&cluster, Settings::default()).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    let asked = cluster.sandbox.requests().all();
+    assert!(
+        asked
+            .iter()
+            .any(|request| request.user == USER && request.verb == "list")
+    );
+    cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    assert_eq!(verifier.code(&token).await, Code::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_can_no_longer_be_read_is_nobodys() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    let verifier = verifier(&cluster, Settings::default()).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    cluster.crash().await;
+    cluster.loosen_schema("apitokens").await;
+    let odd = Patch::Merge(json!({ "spec": { "suspended": "perhaps" } }));
+    cluster
+        .tokens()
+        .patch_metadata("web", &PatchParams::default(), &odd)
+        .await
+        .unwrap();
+    cluster.idle().await;
+    assert_eq!(verifier.code(&token).await, Code::Unknown);
+}
