@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Code, Dialect};
+use super::{Code, Dialect, server::Protocol};
 
 /// Every metric of the verifier. Names start with `tokenwright_verifier_`.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Metrics {
     /// One for each dialect and code, in the order of their lists: an array, as each request counts.
     decisions: Vec<Counter>,
     watch_errors: Family<Resource, Counter>,
+    connections_refused: Family<Listener, Counter>,
+    certificate_reads: Family<Outcome, Counter>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -26,6 +28,16 @@ struct Answer {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Resource {
     resource: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Listener {
+    protocol: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
 }
 
 impl Default for Metrics {
@@ -42,10 +54,24 @@ impl Default for Metrics {
         let decisions = answers.map(|answer| family.get_or_create_owned(&answer)).collect();
         let watch_errors = Family::default();
         registry.register("watch_errors", "Failures of watches, by resource", watch_errors.clone());
+        let connections_refused = Family::<Listener, Counter>::default();
+        registry.register(
+            "connections_refused",
+            "Connections closed as there were too many, by protocol",
+            connections_refused.clone(),
+        );
+        let certificate_reads = Family::<Outcome, Counter>::default();
+        registry.register(
+            "certificate_reads",
+            "Times that a changed TLS certificate was read, by result",
+            certificate_reads.clone(),
+        );
         Self {
             registry,
             decisions,
             watch_errors,
+            connections_refused,
+            certificate_reads,
         }
     }
 }
@@ -68,6 +94,16 @@ impl Metrics {
         if let Some(counter) = self.decisions.get(at) {
             counter.inc();
         }
+    }
+
+    pub(super) fn connection_refused(&self, protocol: Protocol) {
+        let protocol = protocol.as_str();
+        self.connections_refused.get_or_create(&Listener { protocol }).inc();
+    }
+
+    pub(super) fn certificate_read(&self, good: bool) {
+        let result = if good { "ok" } else { "invalid" };
+        self.certificate_reads.get_or_create(&Outcome { result }).inc();
     }
 }
 

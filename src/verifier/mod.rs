@@ -53,6 +53,7 @@ mod judge;
 mod last_used;
 mod metrics;
 mod second_look;
+pub mod server;
 
 #[cfg(test)]
 mod tests;
