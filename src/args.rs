@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::telemetry::LogFormat;
+use crate::{api::Duration, domain::client_address::TrustedProxies, telemetry::LogFormat};
 
 /// An organisation's API tokens as Kubernetes resources.
 ///
@@ -23,7 +23,9 @@ pub struct Arguments {
 pub enum Command {
     /// Look after the ApiTokens of a cluster.
     Controller(ControllerArguments),
-    /// Try everything without a cluster: an API server in memory, the resources and the controller in one process.
+    /// Answer gateways and programs: is this request's token good?
+    Verifier(VerifierArguments),
+    /// Try everything without a cluster: an API server in memory, the controller and the verifier in one process.
     #[cfg(feature = "sandbox")]
     Sandbox(SandboxArguments),
     /// Print the CustomResourceDefinitions as YAML, for 'kubectl apply -f -'.
@@ -33,13 +35,9 @@ pub enum Command {
 /// `tokenwright controller`.
 #[derive(Debug, Args)]
 pub struct ControllerArguments {
-    /// How to reach the cluster. Default: $KUBECONFIG, ~/.kube/config, or the service account when run in a Pod.
-    #[arg(long, value_name = "PATH")]
-    pub kubeconfig: Option<PathBuf>,
-
-    /// The context of the kubeconfig to use. Default: its current one.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
 
     /// Watch only these namespaces, separated by commas. Default: all of them. The status of Organisations is left to a
     /// controller that watches all.
@@ -57,6 +55,54 @@ pub struct ControllerArguments {
     /// How many retired credentials a token's status keeps, so that their use can be told from a guess.
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub history: u8,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub log: LogArguments,
+}
+
+/// `tokenwright verifier`.
+#[derive(Debug, Args)]
+pub struct VerifierArguments {
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub cluster: ClusterArguments,
+
+    /// Know only the tokens of these namespaces, separated by commas. Default: of all.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "TOKENWRIGHT_NAMESPACES")]
+    pub namespaces: Vec<String>,
+
+    /// Where gateways and programs ask by HTTP: /ext-authz/…, /forward-auth, /auth-request, /v1/verify, /introspect.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9000")]
+    pub http: SocketAddr,
+
+    /// Where Envoy asks by gRPC.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9001")]
+    pub grpc: SocketAddr,
+
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub metrics: SocketAddr,
+
+    /// The proxies and gateways whose X-Forwarded-For is believed: addresses and ranges, separated by commas.
+    #[arg(long, value_name = "CIDRS", default_value = "", hide_default_value = true)]
+    pub trusted_proxies: TrustedProxies,
+
+    /// How long to go on answering without news from the API server. After that everything is refused.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub max_staleness: Duration,
+
+    /// How often at most the last use of a token is written to its status.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub last_used_interval: Duration,
+
+    /// Serve TLS with this certificate chain (PEM). Read again when the file changes.
+    #[arg(long, value_name = "PATH", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The certificate's private key (PEM).
+    #[arg(long, value_name = "PATH", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
@@ -83,6 +129,14 @@ pub struct SandboxArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 
+    /// The loopback address where the verifier answers by HTTP. Default: 127.0.0.1:9000, or a free port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+
+    /// The loopback address where the verifier answers Envoy by gRPC. Default: 127.0.0.1:9001, or a free port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub grpc: Option<SocketAddr>,
+
     /// A manifest, or a folder of them, to apply at the start. Can be given several times. Default: the quickstart.
     #[arg(long, value_name = "PATH")]
     pub apply: Vec<PathBuf>,
@@ -98,6 +152,18 @@ pub struct SandboxArguments {
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// Which cluster.
+#[derive(Debug, Args)]
+pub struct ClusterArguments {
+    /// How to reach the cluster. Default: $KUBECONFIG, ~/.kube/config, or the service account when run in a Pod.
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// How to log.

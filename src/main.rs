@@ -14,6 +14,7 @@ async fn main() -> ExitCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match Arguments::parse().command {
         Command::Controller(arguments) => cli::controller(arguments).await,
+        Command::Verifier(arguments) => cli::verifier(arguments).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => cli::sandbox(arguments).await,
         Command::Crd(arguments) => cli::crd(&arguments),

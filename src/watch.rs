@@ -204,7 +204,7 @@ where
         let renewed = async {
             sleep_until(may_renew).await;
             if renew.changed().await.is_err() {
-                future::pending().await
+                future::pending::<()>().await;
             }
         };
         let next = tokio::select! {

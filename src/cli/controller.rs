@@ -1,16 +1,11 @@
 //! `tokenwright controller`.
 
-use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use kube::{
-    Api, Client, Config,
-    api::ListParams,
-    config::{KubeConfigOptions, Kubeconfig},
-};
-use tokio::net::TcpListener;
+use kube::{Api, Client, api::ListParams};
 
-use super::{Outcome, asked_to_end, probes};
+use super::{Outcome, asked_to_end, cluster, listen, probes};
 use crate::{
     api::{ApiToken, Organisation},
     args::ControllerArguments,
@@ -27,17 +22,10 @@ const CRD_RETRY: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the cluster's address cannot be found or read, or the probes' address cannot be listened on.
 pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
-    arguments.namespaces = tidy(arguments.namespaces);
+    arguments.namespaces = cluster::tidy(arguments.namespaces);
     telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
-    let config = config(&arguments).await?;
-    let url = config.cluster_url.to_string();
-    let client = Client::try_from(config)?;
-    let listener = TcpListener::bind(arguments.metrics).await.map_err(|error| {
-        format!(
-            "cannot listen on {} for the probes: {error}; choose another with --metrics",
-            arguments.metrics
-        )
-    })?;
+    let (client, url) = cluster::connect(&arguments.cluster).await?;
+    let listener = listen(arguments.metrics, "--metrics").await?;
 
     let metrics = Arc::new(Metrics::default());
     let ended = asked_to_end().shared();
@@ -61,33 +49,6 @@ pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The names without what is empty, as in an empty variable or after a last comma, and each once: a namespace that is
-/// watched twice would have its tokens counted twice.
-fn tidy(names: Vec<String>) -> Vec<String> {
-    let names = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-    let distinct: BTreeSet<String> = names.map(str::to_owned).collect();
-    distinct.into_iter().collect()
-}
-
-async fn config(arguments: &ControllerArguments) -> Result<Config, Box<dyn std::error::Error + Send + Sync>> {
-    let options = KubeConfigOptions {
-        context: arguments.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = match &arguments.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path)
-                .map_err(|error| format!("cannot read the kubeconfig {}: {error}", path.display()))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await?
-        }
-        None if arguments.context.is_some() => Config::from_kubeconfig(&options).await?,
-        None => Config::infer().await.map_err(|error| {
-            format!("found no cluster: {error}. Give --kubeconfig PATH, or run in a Pod with a service account")
-        })?,
-    };
-    Ok(config)
-}
-
 /// Waits until both kinds are served. The order of an installation should not matter.
 async fn crds_installed(client: &Client, namespaces: &[String]) {
     let one = ListParams::default().limit(1);
@@ -109,17 +70,5 @@ async fn crds_installed(client: &Client, namespaces: &[String]) {
         }
         tracing::warn!("the CRDs are not installed: run 'tokenwright crd | kubectl apply -f -'; waiting for them");
         tokio::time::sleep(CRD_RETRY).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn namespaces_are_named_once_and_never_empty() {
-        let tidied = |names: &str| tidy(names.split(',').map(str::to_owned).collect());
-        assert_eq!(tidied(""), [""; 0]);
-        assert_eq!(tidied("shop, blog,shop,"), ["blog", "shop"]);
     }
 }

@@ -1,20 +1,30 @@
 //! The modes of the binary: what each does between the command line and the library.
 
+mod cluster;
 mod controller;
 mod crd;
 mod probes;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod verifier;
 
-use std::{error::Error, process::ExitCode};
+use std::{error::Error, net::SocketAddr, process::ExitCode};
 
 pub use controller::controller;
 pub use crd::crd;
 #[cfg(feature = "sandbox")]
 pub use sandbox::sandbox;
+use tokio::net::TcpListener;
+pub use verifier::verifier;
 
 /// An exit code, or an error in a sentence for the user.
 pub type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+
+/// Listens on an address that came with `option`.
+async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, String> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|error| format!("cannot listen on {address}: {error}; choose another with {option}"))
+}
 
 /// Resolves when the process is asked to end: by SIGTERM or by Ctrl-C. Asked twice it ends at once.
 async fn asked_to_end() {

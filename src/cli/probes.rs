@@ -5,34 +5,59 @@ use std::{future::Future, sync::Arc};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::{metrics::Metrics, verifier::Judge};
+
+/// What can be probed.
+pub(super) trait Probed: Send + Sync + 'static {
+    /// Why it does not do its work yet, or no more. None: it does.
+    fn unready(&self) -> Option<&'static str>;
+
+    /// What it counts, in the text format that Prometheus reads.
+    fn metrics(&self) -> String;
+}
+
+impl Probed for Metrics {
+    fn unready(&self) -> Option<&'static str> {
+        (!self.is_ready()).then_some("waiting for the first list of every watched resource")
+    }
+
+    fn metrics(&self) -> String {
+        self.encode()
+    }
+}
+
+impl Probed for Judge {
+    fn unready(&self) -> Option<&'static str> {
+        (!self.is_ready()).then_some("no news from the API server for longer than --max-staleness, or none yet")
+    }
+
+    fn metrics(&self) -> String {
+        self.encode_metrics()
+    }
+}
 
 /// Serves the probes until `shutdown` resolves.
-pub(super) async fn serve(
+pub(super) async fn serve<P: Probed>(
     listener: TcpListener,
-    metrics: Arc<Metrics>,
+    probed: Arc<P>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let router = Router::new()
         .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(show))
-        .with_state(metrics);
+        .route("/readyz", get(ready::<P>))
+        .route("/metrics", get(show::<P>))
+        .with_state(probed);
     axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }
 
-async fn ready(State(metrics): State<Arc<Metrics>>) -> (StatusCode, &'static str) {
-    if metrics.is_ready() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "waiting for the first list of every watched resource\n",
-        )
+async fn ready<P: Probed>(State(probed): State<Arc<P>>) -> (StatusCode, String) {
+    match probed.unready() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 
-async fn show(State(metrics): State<Arc<Metrics>>) -> ([(&'static str, &'static str); 1], String) {
+async fn show<P: Probed>(State(probed): State<Arc<P>>) -> ([(&'static str, &'static str); 1], String) {
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([("content-type", text)], metrics.encode())
+    ([("content-type", text)], probed.metrics())
 }

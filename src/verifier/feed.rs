@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use super::{Freshness, Index, List, Metrics, SecondLook};
 use crate::{
     api::{ApiToken, Organisation},
+    domain::credential::Digest,
     watch::{Update, Watch},
 };
 
@@ -112,6 +113,7 @@ impl Feed {
                 }
             }
             Event::Delete(object) => {
+                self.second_look.spare(object.digests());
                 K::delete(index, &object.namespace().unwrap_or_default(), &object.name_any());
             }
             Event::InitDone => {
@@ -145,6 +147,11 @@ trait Kept: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send
     fn apply(self, index: &Index) -> Result<(), String>;
 
     fn delete(index: &Index, namespace: &str, name: &str);
+
+    /// Of the credentials that end with it.
+    fn digests(&self) -> Vec<Digest> {
+        Vec::new()
+    }
 }
 
 impl Kept for DeserializeGuard<ApiToken> {
@@ -162,6 +169,14 @@ impl Kept for DeserializeGuard<ApiToken> {
 
     fn delete(index: &Index, namespace: &str, name: &str) {
         index.delete_token(namespace, name);
+    }
+
+    fn digests(&self) -> Vec<Digest> {
+        let status = self.0.as_ref().ok().and_then(|token| token.status.as_ref());
+        let credentials = status.iter().flat_map(|status| &status.credentials);
+        credentials
+            .filter_map(|credential| Digest::parse(&credential.digest))
+            .collect()
     }
 }
 

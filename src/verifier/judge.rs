@@ -140,6 +140,12 @@ impl Judge {
         decide(&self.index, request, &moment)
     }
 
+    /// All that is counted and measured, in the text format that Prometheus reads.
+    pub fn encode_metrics(&self) -> String {
+        self.metrics.measured(self.index.size(), self.freshness.age());
+        self.metrics.encode()
+    }
+
     /// Whether an answer now would rest on a view that is complete and not too old.
     pub fn is_ready(&self) -> bool {
         self.freshness.age().is_some_and(|age| age <= self.max_staleness)

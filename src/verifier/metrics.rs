@@ -1,12 +1,14 @@
 //! What the verifier counts, for Prometheus.
 
+use std::{sync::atomic::AtomicU64, time::Duration};
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-use super::{Code, Dialect, server::Protocol};
+use super::{Code, Dialect, Size, server::Protocol};
 
 /// Every metric of the verifier. Names start with `tokenwright_verifier_`.
 #[derive(Debug)]
@@ -17,6 +19,9 @@ pub struct Metrics {
     watch_errors: Family<Resource, Counter>,
     connections_refused: Family<Listener, Counter>,
     certificate_reads: Family<Outcome, Counter>,
+    known: Family<Resource, Gauge>,
+    index_bytes: Gauge,
+    view_age: Gauge<f64, AtomicU64>,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -66,7 +71,20 @@ impl Default for Metrics {
             "Times that a changed TLS certificate was read, by result",
             certificate_reads.clone(),
         );
+        let known = Family::default();
+        registry.register("known_objects", "Objects in the index, by resource", known.clone());
+        let index_bytes = Gauge::default();
+        registry.register("index_bytes", "Bytes of the index", index_bytes.clone());
+        let view_age = Gauge::default();
+        registry.register(
+            "view_age_seconds",
+            "How long ago the API server was heard from; +Inf: not yet",
+            view_age.clone(),
+        );
         Self {
+            known,
+            index_bytes,
+            view_age,
             registry,
             decisions,
             watch_errors,
@@ -83,6 +101,21 @@ impl Metrics {
         // Writing into a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    /// Takes in what is measured when it is asked for.
+    pub(super) fn measured(&self, size: Size, age: Option<Duration>) {
+        for (resource, count) in [
+            ("apitokens", size.tokens),
+            ("credentials", size.credentials),
+            ("organisations", size.organisations),
+            ("namespaces", size.namespaces),
+        ] {
+            let known = self.known.get_or_create(&Resource { resource });
+            known.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.index_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        self.view_age.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 
     pub(super) fn watch_failed(&self, resource: &'static str) {

@@ -42,6 +42,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::future;
 use kube::Client;
+use tokio::net::TcpListener;
 
 pub mod credential;
 mod decision;
@@ -66,6 +67,7 @@ pub use judge::{Dialect, Judge};
 pub use last_used::Sightings;
 pub use metrics::Metrics;
 pub use second_look::SecondLook;
+pub use server::Tls;
 
 use self::feed::Feed;
 use crate::{clock::Clock, domain::client_address::TrustedProxies};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// How old its view of the cluster may be before it refuses everything.
     pub max_staleness: Duration,
+    /// How often at most the last use of a token is written.
+    pub last_used_interval: Duration,
     /// Whose word on a client's address is taken.
     pub trusted_proxies: TrustedProxies,
 }
@@ -86,6 +90,7 @@ impl Default for Settings {
         Self {
             namespaces: Vec::new(),
             max_staleness: Duration::from_secs(600),
+            last_used_interval: Duration::from_secs(600),
             trusted_proxies: TrustedProxies::default(),
         }
     }
@@ -94,18 +99,30 @@ impl Default for Settings {
 /// A quiet watch is taken up anew after this long, which is how a lost connection is noticed.
 const LONGEST_QUIET: Duration = Duration::from_secs(30);
 
+/// Where it is asked.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// By HTTP/1.1.
+    pub http: Option<TcpListener>,
+    /// By gRPC.
+    pub grpc: Option<TcpListener>,
+    /// The certificate of both. None: no TLS.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// The verifier, ready to run.
 pub struct Verifier {
     client: Client,
     settings: Settings,
-    judge: Judge,
+    judge: Arc<Judge>,
 }
 
 impl Verifier {
     /// A verifier that learns of tokens through `client`.
-    pub fn new(client: Client, settings: Settings) -> Self {
+    pub fn new(client: Client, settings: Settings, clock: Clock) -> Self {
         let freshness = Freshness::new(feed::watches(&settings.namespaces));
         let judge = Judge {
+            clock,
             max_staleness: settings.max_staleness,
             trusted_proxies: settings.trusted_proxies.clone(),
             ..Judge::new(Arc::default(), Arc::new(freshness))
@@ -113,22 +130,18 @@ impl Verifier {
         Self {
             client,
             settings,
-            judge,
+            judge: Arc::new(judge),
         }
     }
 
-    /// The same with another clock.
-    pub fn with_clock(mut self, clock: Clock) -> Self {
-        self.judge.clock = clock;
-        self
+    /// What answers, also for programs that have it in their own process.
+    pub fn judge(&self) -> Arc<Judge> {
+        self.judge.clone()
     }
 
-    /// Runs until `shutdown` resolves: keeps its view of the cluster, and hands the judge of it to `serve`.
-    pub async fn run<S>(self, serve: impl FnOnce(Arc<Judge>) -> S, shutdown: impl Future<Output = ()> + Send)
-    where
-        S: Future<Output = ()>,
-    {
-        let judge = Arc::new(self.judge);
+    /// Runs until `shutdown` resolves; then answers what is under way and returns.
+    pub async fn run(self, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
+        let judge = self.judge;
         let feed = Feed {
             client: self.client,
             namespaces: self.settings.namespaces,
@@ -138,9 +151,8 @@ impl Verifier {
             second_look: judge.second_look.clone(),
             period: LONGEST_QUIET.min(self.settings.max_staleness / 4),
         };
-        let feeding = pin!(feed.run());
-        let serving = pin!(serve(judge));
+        drop(listeners);
         // What is under way when it is asked to end still needs the view.
-        future::select(feeding, future::select(serving, pin!(shutdown))).await;
+        future::select(pin!(feed.run()), pin!(shutdown)).await;
     }
 }

@@ -56,6 +56,14 @@ impl SecondLook {
         self.changed.notify_waiters();
     }
 
+    /// These credentials have ended: there is no sense in looking for them, and their refusal must not wait.
+    pub(super) fn spare(&self, ended: Vec<Digest>) {
+        let now = Instant::now();
+        for digest in ended {
+            self.note_in_vain(digest, now);
+        }
+    }
+
     /// Waits until `is_known` holds, if it comes to hold soon. Returns whether it does.
     pub(super) async fn look(&self, digest: &Digest, mut is_known: impl FnMut() -> bool) -> bool {
         let now = Instant::now();
@@ -74,7 +82,7 @@ impl SecondLook {
                 return true;
             }
             if timeout_at(now + WAIT, changed.as_mut()).await.is_err() {
-                self.note_in_vain(digest, now);
+                self.note_in_vain(*digest, now);
                 return false;
             }
             changed.set(self.changed.notified());
@@ -86,7 +94,7 @@ impl SecondLook {
         in_vain.get(digest).is_some_and(|&then| now < then + REMEMBERED)
     }
 
-    fn note_in_vain(&self, digest: &Digest, now: Instant) {
+    fn note_in_vain(&self, digest: Digest, now: Instant) {
         let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
         if in_vain.len() >= REMEMBERED_AT_MOST {
             in_vain.retain(|_, then| now < *then + REMEMBERED);
@@ -94,6 +102,6 @@ impl SecondLook {
         if in_vain.len() >= REMEMBERED_AT_MOST {
             in_vain.clear();
         }
-        in_vain.insert(*digest, now);
+        in_vain.insert(digest, now);
     }
 }

@@ -10,7 +10,7 @@ use kube::{
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 use tokenwright::verifier::{
-    Code, Decision, Dialect, Judge, Requirements, Settings, Verifier,
+    Code, Decision, Dialect, Judge, Listeners, Requirements, Settings, Verifier,
     credential::{Credential, Presented},
 };
 use tokio::sync::oneshot;
@@ -51,19 +51,12 @@ async fn cluster() -> Cluster {
 /// A verifier with no more rights than it needs.
 async fn verifier(cluster: &Cluster, settings: Settings) -> Running {
     let client = Client::new(cluster.sandbox.service_as(USER), "default");
-    let verifier = Verifier::new(client, settings).with_clock(cluster.clock());
+    let verifier = Verifier::new(client, settings, cluster.clock());
+    let judge = verifier.judge();
     let (stop, stopped) = oneshot::channel();
-    let (sender, judge) = oneshot::channel();
-    tokio::spawn(verifier.run(
-        async move |judge| {
-            let _ = sender.send(judge);
-            std::future::pending().await
-        },
-        async {
-            let _ = stopped.await;
-        },
-    ));
-    let judge = judge.await.unwrap();
+    tokio::spawn(verifier.run(Listeners::default(), async {
+        let _ = stopped.await;
+    }));
     cluster.idle().await;
     Running { judge, _stop: stop }
 }
@@ -97,7 +90,13 @@ async fn a_token_is_let_in_from_its_issue_to_its_deletion() {
 
     cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
     cluster.idle().await;
+    let before = tokio::time::Instant::now();
     assert_eq!(verifier.code(&token).await, Code::Unknown);
+    assert_eq!(
+        before.elapsed(),
+        Duration::ZERO,
+        "a revoked token is not looked for again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,9 +179,9 @@ async fn what_a_secret_holds_is_accepted_also_when_its_news_got_lost() {
 async fn an_unknown_token_is_looked_for_once_and_then_refused_at_once() {
     let mut cluster = cluster().await;
     cluster.run_controller();
-    let verifier = verifier(&cluster, Settings::default()).await;
     let token = issued(&cluster, "web").await;
     cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
+    let verifier = verifier(&cluster, Settings::default()).await;
     cluster.pass(Duration::from_secs(2)).await;
     cluster.sandbox.requests().clear();
     let took = async |token: &str| {
