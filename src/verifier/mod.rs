@@ -46,6 +46,7 @@ use tokio::net::TcpListener;
 
 pub mod credential;
 mod decision;
+pub mod dialect;
 mod feed;
 mod freshness;
 mod identity;

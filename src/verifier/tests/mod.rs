@@ -1,5 +1,6 @@
 mod decision;
 mod extract;
+mod grpc;
 mod index;
 mod model;
 

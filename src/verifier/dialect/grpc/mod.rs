@@ -1,0 +1,104 @@
+//! Envoy's external authorization by gRPC: `envoy.service.auth.v3.Authorization/Check`.
+//!
+//! What a route requires stands in its `context_extensions`: `organisation`, `permission` and `project`, several
+//! permissions or projects separated by spaces or commas. There must be nothing else in it: a requirement whose name is
+//! misspelt would otherwise be none.
+//!
+//! To Envoy an error of gRPC is a failure of the service, and `failure_mode_allow` says whether the request then passes.
+//! So nothing that a client can bring about by what it sends is answered with one: a message that is too large or that
+//! cannot be read is denied like a credential that cannot be. That is why the calls are read here, and why only those
+//! fields of Envoy's messages are read that are needed.
+//!
+//! `grpc.health.v1.Health/Check` is answered, too: serving, while answers rest on a view that is not too old.
+
+mod answer;
+mod local;
+mod messages;
+mod question;
+mod unary;
+
+use std::borrow::Cow;
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use hyper::body::Body;
+use prost::{Message, bytes::Bytes};
+
+use self::{
+    messages::{CheckRequest, CheckResponse, HealthCheckRequest, HealthCheckResponse, ServingStatus},
+    question::Question,
+    unary::{Status, Unreadable, fail, reply},
+};
+use super::super::{Dialect, Judge, Requirements, credential::Presented};
+
+pub use unary::{MAX_MESSAGE, Reply};
+
+const SERVICE: &str = "envoy.service.auth.v3.Authorization";
+const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// Answers one call.
+pub async fn answer<B>(judge: &Judge, request: Request<B>) -> Response<Reply>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+{
+    let (head, body) = request.into_parts();
+    let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
+    if head.method != Method::POST || !head.headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
+        let mut response = Response::new(Reply::default());
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return response;
+    }
+    match head.uri.path() {
+        CHECK => authorize(judge, unary::read(body).await).await,
+        "/grpc.health.v1.Health/Check" => health(judge, unary::read(body).await),
+        _ => fail(Status::Unimplemented, "there is no such method here"),
+    }
+}
+
+async fn authorize(judge: &Judge, message: Result<Bytes, Unreadable>) -> Response<Reply> {
+    let message = match message {
+        Err(Unreadable::Compressed) => return fail(Status::Unimplemented, "messages are not compressed here"),
+        Err(Unreadable::Malformed) => None,
+        Ok(message) => CheckRequest::decode(message).ok(),
+    };
+    reply(&check(judge, message.as_ref()).await)
+}
+
+/// Decides about a request. None: it could not be read.
+async fn check(judge: &Judge, request: Option<&CheckRequest>) -> CheckResponse {
+    let Some(request) = request else {
+        let presented = Presented::Malformed;
+        let requires = Requirements::default();
+        let decision = judge.judge(Dialect::ExtAuthzGrpc, &presented, None, &requires).await;
+        return answer::answer(&decision, &judge.header_pair(None), std::iter::empty());
+    };
+    let question = Question::new(request);
+    let requires = match local::requirements(question.extensions()) {
+        Ok(requires) => requires,
+        Err(error) => {
+            tracing::warn!("a route's context_extensions cannot be understood: {error}");
+            return answer::misconfigured();
+        }
+    };
+    let pair: Cow<'_, _> = judge.header_pair(requires.organisation.as_deref());
+    let presented = question.presented(&pair);
+    let address = question.address(&judge.trusted_proxies);
+    let decision = judge.judge(Dialect::ExtAuthzGrpc, &presented, address, &requires).await;
+    answer::answer(&decision, &pair, question.headers().map(|(name, _)| name))
+}
+
+fn health(judge: &Judge, message: Result<Bytes, Unreadable>) -> Response<Reply> {
+    let request = message
+        .ok()
+        .and_then(|message| HealthCheckRequest::decode(message).ok());
+    let Some(request) = request else {
+        return fail(Status::InvalidArgument, "the message cannot be read");
+    };
+    if !request.service.is_empty() && *request.service != *SERVICE.as_bytes() {
+        return fail(Status::NotFound, "there is no such service here");
+    }
+    let status = match judge.is_ready() {
+        true => ServingStatus::Serving,
+        false => ServingStatus::NotServing,
+    };
+    reply(&HealthCheckResponse { status: status.into() })
+}

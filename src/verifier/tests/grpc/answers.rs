@@ -1,0 +1,236 @@
+use super::*;
+
+const INSIDE: &str = "203.0.113.9";
+const CREDENTIAL: [&str; 4] = ["authorization", "x-api-key", "x-client-id", "x-secret-key"];
+
+#[test]
+fn who_is_let_in_is_said_and_the_credential_taken_off() {
+    let answer = check(&judge(), &question(INSIDE, &[("authorization", &bearer())], &[]));
+    let mut removed = vec!["x-tokenwright-user"];
+    removed.extend(CREDENTIAL);
+    assert_eq!(
+        shown(answer),
+        json!({
+            "status": [0, "valid"],
+            "ok": {
+                "set": {
+                    "x-tokenwright-organisation": "acme",
+                    "x-tokenwright-token": "web/deploy",
+                    "x-tokenwright-client-id": "acme-01234567890123456789",
+                    "x-tokenwright-type": "Organisation",
+                    "x-tokenwright-role": "Reader",
+                    "x-tokenwright-permissions": "logs:*,queries:block,users:read",
+                    "x-tokenwright-projects": "*",
+                },
+                "remove": removed,
+            },
+            "metadata": {
+                "code": "valid", "organisation": "acme", "namespace": "web", "token": "deploy",
+                "clientId": "acme-01234567890123456789", "role": "Reader",
+                "permissions": ["logs:*", "queries:block", "users:read"], "projects": ["*"],
+            },
+        })
+    );
+}
+
+#[test]
+fn a_token_that_may_do_nothing_has_headers_for_none_of_it() {
+    let mut token = token("deploy", &[credential(1, "Active")]);
+    token["spec"]["type"] = json!("Personal");
+    token["spec"]["user"] = json!("ann");
+    token["status"]["grant"] = json!({ "role": "Boss", "permissions": [], "projects": ["gone"] });
+    let judge = judge_of(&[token]);
+    let answer = shown(check(&judge, &question("::1", &[("x-api-key", &plain(1))], &[])));
+    assert_eq!(answer["ok"]["set"]["x-tokenwright-user"], json!("ann"));
+    let mut removed = vec!["x-tokenwright-role", "x-tokenwright-projects"];
+    removed.extend(CREDENTIAL);
+    assert_eq!(answer["ok"]["remove"], json!(removed));
+    assert_eq!(answer["metadata"]["projects"], json!([]));
+}
+
+#[test]
+fn identity_headers_of_the_client_and_what_reads_like_them_do_not_pass() {
+    let brought = [
+        ("authorization", &*bearer()),
+        ("x-tokenwright-user", "root"),
+        ("x-tokenwright-role", "Owner"),
+        ("x_tokenwright_user", "root"),
+        ("X-Tokenwright_Role", "Owner"),
+        ("x_other", "1"),
+    ];
+    let answer = shown(check(&judge(), &question(INSIDE, &brought, &[])));
+    assert_eq!(answer["ok"]["set"]["x-tokenwright-role"], json!("Reader"));
+    let removed = answer["ok"]["remove"].as_array().unwrap();
+    let mut removed: Vec<_> = removed.iter().map(|name| name.as_str().unwrap()).collect();
+    removed.sort_unstable();
+    assert_eq!(
+        removed,
+        [
+            "X-Tokenwright_Role",
+            "authorization",
+            "x-api-key",
+            "x-client-id",
+            "x-secret-key",
+            "x-tokenwright-user",
+            "x_tokenwright_user"
+        ]
+    );
+}
+
+#[test]
+fn an_organisations_own_pair_is_read_and_taken_off() {
+    let judge = judge();
+    let mut own = organisation();
+    own["spec"]["headers"] = json!({ "clientId": "X-Acme-Id", "secretKey": "X-Acme-Key" });
+    judge.index.apply_organisation(&parse::<Organisation>(&own));
+    let headers = [("x-acme-id", "acme-01234567890123456789"), ("x-acme-key", &plain(1))];
+    let answer = shown(check(&judge, &question(INSIDE, &headers, &[("organisation", "acme")])));
+    let removed = [
+        "x-tokenwright-user",
+        "authorization",
+        "x-api-key",
+        "x-acme-id",
+        "x-acme-key",
+    ];
+    assert_eq!(answer["ok"]["remove"], json!(removed));
+    // On a route of nobody in particular those are headers like any other.
+    assert_eq!(code_of(&judge, &question(INSIDE, &headers, &[])), "missing");
+}
+
+fn denied(status: u16, challenge: Option<&str>, code: &str, grpc: i32, error: &str) -> Value {
+    let mut set = json!({ "content-type": "application/json" });
+    if let Some(challenge) = challenge {
+        set["www-authenticate"] = json!(challenge);
+    }
+    let body = format!("{{\"error\":\"{error}\"}}");
+    json!({
+        "status": [grpc, code], "denied": { "status": status, "set": set, "body": body }, "metadata": { "code": code },
+    })
+}
+
+#[test]
+fn each_refusal_is_said_as_its_status_demands() {
+    let judge = judge();
+    let (unknown, good) = (format!("Bearer {}", plain(2)), bearer());
+    let ask = |peer, header: &str, extension| {
+        let headers: &[(&str, &str)] = if header.is_empty() {
+            &[]
+        } else {
+            &[("authorization", header)]
+        };
+        shown(check(&judge, &question(peer, headers, &[extension])))
+    };
+    let acme = ("organisation", "acme");
+    let (plain, invalid, scope) = (
+        "Bearer realm=\"tokenwright\"",
+        "Bearer realm=\"tokenwright\", error=\"invalid_token\"",
+        "Bearer realm=\"tokenwright\", error=\"insufficient_scope\"",
+    );
+    for (peer, header, extension, expected) in [
+        (
+            INSIDE,
+            "",
+            acme,
+            denied(401, Some(plain), "missing", 16, "unauthorized"),
+        ),
+        (
+            INSIDE,
+            "Bearer x",
+            acme,
+            denied(401, Some(invalid), "malformed", 16, "unauthorized"),
+        ),
+        (
+            INSIDE,
+            &*unknown,
+            acme,
+            denied(401, Some(invalid), "unknown", 16, "unauthorized"),
+        ),
+        (
+            "192.0.2.1",
+            &*good,
+            acme,
+            denied(403, None, "ip_denied", 7, "forbidden"),
+        ),
+        (
+            INSIDE,
+            &*good,
+            ("organisation", "evil"),
+            denied(403, None, "wrong_organisation", 7, "forbidden"),
+        ),
+        (
+            INSIDE,
+            &*good,
+            ("project", "web nothing"),
+            denied(403, None, "wrong_project", 7, "forbidden"),
+        ),
+        (
+            INSIDE,
+            &*good,
+            ("permission", "users:read,users:write"),
+            denied(403, Some(scope), "insufficient_permission", 7, "forbidden"),
+        ),
+    ] {
+        assert_eq!(ask(peer, header, extension), expected);
+    }
+}
+
+#[test]
+fn a_view_that_is_too_old_is_an_error_that_no_version_of_envoy_takes_for_a_yes() {
+    let mut judge = judge();
+    judge.freshness = Arc::new(Freshness::new(1));
+    let answer = check(&judge, &question(INSIDE, &[("authorization", &bearer())], &[]));
+    assert_eq!(
+        shown(answer),
+        json!({
+            "status": [14, "stale"], "metadata": { "code": "stale" },
+            "error": {
+                "status": 503, "body": "{\"error\":\"temporarily_unavailable\"}",
+                "set": { "content-type": "application/json" },
+            },
+        })
+    );
+}
+
+#[test]
+fn a_route_that_cannot_be_understood_lets_nobody_in() {
+    let judge = judge();
+    for extension in [
+        ("permision", "users:read"),
+        ("tokenwright.permission", "users:read"),
+        ("Permission", "users:read"),
+        ("permission", " , "),
+        ("project", ""),
+        ("organisation", ""),
+        ("organisation", "acme evil"),
+        ("", ""),
+    ] {
+        let question = question(
+            INSIDE,
+            &[("authorization", &bearer())],
+            &[("project", "web"), extension],
+        );
+        assert_eq!(
+            shown(check(&judge, &question)),
+            denied(500, None, "misconfigured", 13, "misconfigured"),
+            "{extension:?}"
+        );
+    }
+}
+
+#[test]
+fn requirements_are_separated_by_spaces_or_commas() {
+    let judge = judge();
+    for (permission, expected) in [
+        ("users:read", "valid"),
+        ("users:read logs:read", "valid"),
+        (" users:read,\u{20}queries:block ,", "valid"),
+        ("users:read\tlogs:read", "insufficient_permission"),
+    ] {
+        let question = question(
+            INSIDE,
+            &[("authorization", &bearer())],
+            &[("permission", permission), ("project", "web,shop")],
+        );
+        assert_eq!(code_of(&judge, &question), expected, "{permission:?}");
+    }
+}
