@@ -1,3 +1,5 @@
+use futures::FutureExt;
+
 use super::*;
 
 fn status_of(path: &str, body: Vec<u8>) -> (u16, Option<String>) {
