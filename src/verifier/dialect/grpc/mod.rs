@@ -17,10 +17,11 @@ mod messages;
 mod question;
 mod unary;
 
-use std::borrow::Cow;
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
-use hyper::body::Body;
+use http_body::Body;
+use hyper::body::Incoming;
 use prost::{Message, bytes::Bytes};
 
 use self::{
@@ -28,12 +29,25 @@ use self::{
     question::Question,
     unary::{Status, Unreadable, fail, reply},
 };
-use super::super::{Dialect, Judge, Requirements, credential::Presented};
+use crate::verifier::{Dialect, Judge, Requirements, credential::Presented, server::Handler};
 
 pub use unary::{MAX_MESSAGE, Reply};
 
 const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
+
+/// Envoy's questions, answered by a judge.
+#[derive(Debug)]
+pub struct Authorization(pub Arc<Judge>);
+
+impl Handler for Authorization {
+    type Body = Reply;
+
+    /// Who is at the other end is nothing to go by: that is the gateway, and it says itself who asked it.
+    async fn handle(&self, request: Request<Incoming>, _: SocketAddr) -> Result<Response<Reply>, Infallible> {
+        Ok(answer(&self.0, request).await)
+    }
+}
 
 /// Answers one call.
 pub async fn answer<B>(judge: &Judge, request: Request<B>) -> Response<Reply>
@@ -79,7 +93,7 @@ async fn check(judge: &Judge, request: Option<&CheckRequest>) -> CheckResponse {
             return answer::misconfigured();
         }
     };
-    let pair: Cow<'_, _> = judge.header_pair(requires.organisation.as_deref());
+    let pair = judge.header_pair(requires.organisation.as_deref());
     let presented = question.presented(&pair);
     let address = question.address(&judge.trusted_proxies);
     let decision = judge.judge(Dialect::ExtAuthzGrpc, &presented, address, &requires).await;

@@ -7,8 +7,8 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::{Body, Frame};
 use prost::{
     Message,
     bytes::{BufMut, Bytes, BytesMut},

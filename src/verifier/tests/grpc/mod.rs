@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod property;
 mod questions;
+mod socket;
 
 use std::sync::Arc;
 
