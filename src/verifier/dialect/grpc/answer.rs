@@ -113,7 +113,7 @@ fn overwrite(name: &'static str, value: Bytes) -> HeaderValueOption {
 fn is_alias(name: &str) -> bool {
     let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || one == b'_' && other == b'-';
     let stands_for = |known: &&str| known.len() == name.len() && name.bytes().zip(known.bytes()).all(same);
-    name.contains('_') && IDENTITY.iter().any(|known| stands_for(known))
+    name.contains('_') && IDENTITY.iter().any(stands_for)
 }
 
 fn metadata(identity: &Identity) -> Vec<Field> {
