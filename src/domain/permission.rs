@@ -85,6 +85,11 @@ impl Permissions {
     }
 }
 
+/// Whether this is written as a permission or a pattern of them. What is not grants nothing and is never covered.
+pub fn is_permission(text: &str) -> bool {
+    Pattern::parse(text).is_some()
+}
+
 impl<'a> FromIterator<&'a str> for Permissions {
     fn from_iter<I: IntoIterator<Item = &'a str>>(patterns: I) -> Self {
         Self::new(patterns)

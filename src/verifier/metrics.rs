@@ -17,6 +17,7 @@ pub struct Metrics {
     /// One for each dialect and code, in the order of their lists: an array, as each request counts.
     decisions: Vec<Counter>,
     watch_errors: Family<Resource, Counter>,
+    routes_refused: Family<Asked, Counter>,
     connections_refused: Family<Listener, Counter>,
     certificate_reads: Family<Outcome, Counter>,
     known: Family<Resource, Gauge>,
@@ -33,6 +34,11 @@ struct Answer {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Resource {
     resource: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Asked {
+    dialect: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -59,6 +65,12 @@ impl Default for Metrics {
         let decisions = answers.map(|answer| family.get_or_create_owned(&answer)).collect();
         let watch_errors = Family::default();
         registry.register("watch_errors", "Failures of watches, by resource", watch_errors.clone());
+        let routes_refused = Family::<Asked, Counter>::default();
+        registry.register(
+            "routes_refused",
+            "Requests refused as the gateway asked at a URL that makes no sense, by dialect",
+            routes_refused.clone(),
+        );
         let connections_refused = Family::<Listener, Counter>::default();
         registry.register(
             "connections_refused",
@@ -88,6 +100,7 @@ impl Default for Metrics {
             registry,
             decisions,
             watch_errors,
+            routes_refused,
             connections_refused,
             certificate_reads,
         }
@@ -127,6 +140,11 @@ impl Metrics {
         if let Some(counter) = self.decisions.get(at) {
             counter.inc();
         }
+    }
+
+    pub(super) fn route_refused(&self, dialect: Dialect) {
+        let dialect = dialect.as_str();
+        self.routes_refused.get_or_create(&Asked { dialect }).inc();
     }
 
     pub(super) fn connection_refused(&self, protocol: Protocol) {
