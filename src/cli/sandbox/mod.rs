@@ -1,46 +1,39 @@
 //! `tokenwright sandbox`: an API server in memory, the CRDs and the controller in one process.
 
+mod kubeconfig;
 mod manifests;
+mod next;
+mod shown;
 mod table;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::{IsTerminal, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{
-    Api, Client, ResourceExt,
-    api::PostParams,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::{Api, Client, api::PostParams};
 use kube_sandbox::Sandbox;
-use tokio::sync::oneshot;
+use tokio::{net::TcpListener, sync::oneshot};
 
-use self::manifests::Applied;
-use super::{Outcome, asked_to_end};
+use self::{
+    kubeconfig::KubeconfigFile,
+    manifests::Applied,
+    next::Next,
+    shown::{Name, Shown, is_ready, is_settled},
+};
+use super::{Outcome, asked_to_end, listen};
 use crate::{
-    api::{
-        ApiToken,
-        condition::{self, READY, Reason},
-        crds,
-    },
+    api::crds,
     args::SandboxArguments,
-    controller::{Controller, Settings},
-    metrics::Metrics,
+    clock::Clock,
+    controller::{self, Controller},
     telemetry,
+    verifier::{self, Listeners, Verifier},
 };
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
-/// Namespace and name of an ApiToken.
-type Name = (String, String);
+
+/// How often the verifier writes the last use of a token: soon enough to be seen.
+const LAST_USED: Duration = Duration::from_secs(10);
 
 /// Runs the sandbox until asked to end, or with `--once` until the applied tokens are Ready.
 ///
@@ -55,20 +48,44 @@ pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
     let sandbox = Sandbox::new();
     let server = sandbox.serve(arguments.listen).await?;
     let kubeconfig = KubeconfigFile::write(&arguments.kubeconfig, &server.kubeconfig("admin"))?;
+    let http = verifier_listener(arguments.http, 9000, "--http").await?;
+    let grpc = verifier_listener(arguments.grpc, 9001, "--grpc").await?;
+    let next = Next {
+        kubeconfig: std::fs::canonicalize(&arguments.kubeconfig)?,
+        verifier: http.local_addr()?,
+        quickstart: arguments.apply.is_empty(),
+    };
     println!(
         "It listens on https://{}; {} leads there.",
         server.addr(),
         arguments.kubeconfig.display()
     );
+    println!(
+        "The verifier answers on http://{}, and Envoy by gRPC on {}.",
+        next.verifier,
+        grpc.local_addr()?
+    );
 
     let client = Client::new(sandbox.service(), "default");
     install_crds(&client).await?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let controller = Controller::new(client.clone(), Settings::default(), Arc::new(Metrics::default()));
-    let controller = tokio::spawn(controller.run(stopped.map(drop)));
+    let stopped = stopped.map(drop).shared();
+    let controller = Controller::new(client.clone(), controller::Settings::default(), Arc::default());
+    let controller = tokio::spawn(controller.run(stopped.clone()));
+    let settings = verifier::Settings {
+        last_used_interval: LAST_USED,
+        ..verifier::Settings::default()
+    };
+    let listeners = Listeners {
+        http: Some(http),
+        grpc: Some(grpc),
+        tls: None,
+    };
+    let verifier = Verifier::new(client.clone(), settings, Clock::system());
+    let verifier = tokio::spawn(verifier.run(listeners, stopped));
 
     let applied = apply(&client, &files).await;
-    let running = run(&client, &arguments, &applied);
+    let running = run(&client, &arguments, &applied, &next);
     let code = tokio::select! {
         code = running => code?,
         () = ended => {
@@ -78,9 +95,29 @@ pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
     };
     drop(stop);
     controller.await?;
+    verifier.await?;
     server.shutdown().await;
     drop(kubeconfig);
     Ok(code)
+}
+
+/// Listens where it was asked to, or else on this port, or else on any: another sandbox may be running.
+async fn verifier_listener(wanted: Option<SocketAddr>, port: u16, option: &str) -> Result<TcpListener, Error> {
+    match wanted {
+        Some(address) if !address.ip().is_loopback() => Err(format!(
+            "{option} {address} is not a loopback address, and the sandbox is for this machine only"
+        )
+        .into()),
+        Some(address) => Ok(listen(address, option).await?),
+        None => {
+            let usual = SocketAddr::from(([127, 0, 0, 1], port));
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            match TcpListener::bind(usual).await {
+                Ok(listener) => Ok(listener),
+                Err(_) => Ok(listen(any, option).await?),
+            }
+        }
+    }
 }
 
 async fn install_crds(client: &Client) -> Result<(), Error> {
@@ -108,7 +145,7 @@ async fn apply(client: &Client, files: &[manifests::File]) -> Vec<Applied> {
 }
 
 /// Shows the tokens until they are settled, then what can be tried next, then every change.
-async fn run(client: &Client, arguments: &SandboxArguments, applied: &[Applied]) -> Outcome {
+async fn run(client: &Client, arguments: &SandboxArguments, applied: &[Applied], next: &Next) -> Outcome {
     let refused: Vec<&Applied> = applied.iter().filter(|applied| applied.outcome.is_err()).collect();
     let wanted: Vec<Name> = applied
         .iter()
@@ -132,7 +169,7 @@ async fn run(client: &Client, arguments: &SandboxArguments, applied: &[Applied])
     }
     shown.until(&wanted, is_settled).await;
     print_tables(client, &wanted).await?;
-    print_next(arguments, wanted.first().and_then(|name| shown.tokens.get(name)));
+    next.print(wanted.first().and_then(|name| shown.tokens.get(name)));
     shown.follow().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -158,211 +195,4 @@ async fn print_tables(client: &Client, wanted: &[Name]) -> Result<(), Error> {
         );
     }
     Ok(())
-}
-
-fn print_next(arguments: &SandboxArguments, token: Option<&ApiToken>) {
-    let kubeconfig = fs::canonicalize(&arguments.kubeconfig).unwrap_or_else(|_| arguments.kubeconfig.clone());
-    println!("\nIn another terminal:\n");
-    println!("  export KUBECONFIG={}", kubeconfig.display());
-    if let Some(token) = token {
-        let (namespace, name) = name(token);
-        println!("  kubectl get apitokens --namespace {namespace} --watch");
-        println!("  {}", reading(token));
-        println!("  kubectl describe apitoken {name} --namespace {namespace}");
-    }
-    if arguments.apply.is_empty() {
-        println!("  kubectl apply --filename examples/refused.yaml");
-    }
-    println!("  kubectl explain apitoken.spec.expiry");
-    println!("\nChanges are shown below. Ctrl-C ends it.\n");
-}
-
-/// The command that shows a token in plain.
-fn reading(token: &ApiToken) -> String {
-    let keys = token.spec.secret.as_ref().and_then(|secret| secret.keys.as_ref());
-    let key = keys.and_then(|keys| keys.token.as_deref()).unwrap_or("token");
-    format!(
-        "kubectl get secret {} --namespace {} --output jsonpath='{{.data.{}}}' | base64 --decode",
-        token.secret_name(),
-        token.namespace().unwrap_or_default(),
-        key.replace('.', "\\.")
-    )
-}
-
-/// The tokens as they were last shown to the user.
-struct Shown {
-    events: futures::stream::BoxStream<'static, watcher::Result<watcher::Event<ApiToken>>>,
-    tokens: BTreeMap<Name, ApiToken>,
-}
-
-impl Shown {
-    fn new(client: Client) -> Self {
-        let events = watcher(Api::all(client), watcher::Config::default()).default_backoff();
-        Self {
-            events: events.boxed(),
-            tokens: BTreeMap::new(),
-        }
-    }
-
-    /// Takes in changes until `is_there` holds for every one of these tokens, with a line of progress on a terminal.
-    async fn until(&mut self, wanted: &[Name], is_there: fn(&ApiToken) -> bool) {
-        let terminal = std::io::stdout().is_terminal();
-        loop {
-            let there = wanted
-                .iter()
-                .filter(|name| self.tokens.get(*name).is_some_and(is_there))
-                .count();
-            if terminal {
-                print!("\rtokens: {there} of {}", wanted.len());
-                let _ = std::io::stdout().flush();
-            }
-            if there == wanted.len() || self.next().await.is_none() {
-                break;
-            }
-        }
-        if terminal {
-            println!();
-        }
-    }
-
-    /// Prints a line for every change, for ever.
-    async fn follow(&mut self) {
-        while let Some((before, now)) = self.next().await {
-            if let Some((name, line)) = change(before.as_ref(), now.as_ref()) {
-                println!("{}  {:24} {line}", jiff::Zoned::now().strftime("%H:%M:%S"), name);
-            }
-        }
-    }
-
-    /// Why these tokens are not Ready.
-    fn reasons(&self, wanted: &[Name]) -> Vec<String> {
-        let late = |name: &&Name| !self.tokens.get(*name).is_some_and(is_ready);
-        wanted
-            .iter()
-            .filter(late)
-            .map(|name| {
-                let why = self.tokens.get(name).map(state).unwrap_or_default();
-                format!("apitoken {}/{}: {why}", name.0, name.1)
-            })
-            .collect()
-    }
-
-    /// The next change, before and after. None: the watch has ended.
-    async fn next(&mut self) -> Option<(Option<ApiToken>, Option<ApiToken>)> {
-        loop {
-            match self.events.next().await? {
-                Ok(watcher::Event::Apply(token) | watcher::Event::InitApply(token)) => {
-                    let before = self.tokens.insert(name(&token), token.clone());
-                    return Some((before, Some(token)));
-                }
-                Ok(watcher::Event::Delete(token)) => {
-                    self.tokens.remove(&name(&token));
-                    return Some((Some(token), None));
-                }
-                Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => {}
-            }
-        }
-    }
-}
-
-fn name(token: &ApiToken) -> Name {
-    (token.namespace().unwrap_or_default(), token.name_any())
-}
-
-fn is_ready(token: &ApiToken) -> bool {
-    ready(token).is_some_and(|ready| ready.status == "True")
-}
-
-/// Ready, or not to become so by itself soon.
-fn is_settled(token: &ApiToken) -> bool {
-    ready(token).is_some_and(|ready| ready.status == "True" || ready.reason != Reason::NotIssued.as_str())
-}
-
-fn ready(token: &ApiToken) -> Option<&k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
-    condition::find(&token.status.as_ref()?.conditions, READY)
-}
-
-/// `Issued: The token is in Secret …`
-fn state(token: &ApiToken) -> String {
-    ready(token).map_or_else(
-        || "no status yet".to_owned(),
-        |ready| format!("{}: {}", ready.reason, ready.message),
-    )
-}
-
-/// The name of a token and what became of it, if that is news.
-fn change(before: Option<&ApiToken>, now: Option<&ApiToken>) -> Option<(String, String)> {
-    let label = |token: &ApiToken| format!("{}/{}", token.namespace().unwrap_or_default(), token.name_any());
-    match (before, now) {
-        (Some(before), None) => Some((label(before), "deleted".to_owned())),
-        (before, Some(now)) => {
-            let line = state(now);
-            (ready(now).is_some() && before.map(state).as_ref() != Some(&line)).then(|| (label(now), line))
-        }
-        (None, None) => None,
-    }
-}
-
-/// A kubeconfig that is removed when the server it leads to is gone.
-struct KubeconfigFile {
-    path: PathBuf,
-    text: String,
-}
-
-impl KubeconfigFile {
-    fn write(path: &Path, text: &str) -> Result<Self, Error> {
-        let explain = |error| format!("cannot write the kubeconfig {}: {error}", path.display());
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(explain)?;
-        }
-        // It holds a credential: for its owner only, and written anew so that an old file's mode does not stay.
-        let _ = fs::remove_file(path);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(explain)?;
-        file.write_all(text.as_bytes()).map_err(explain)?;
-        Ok(Self {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        })
-    }
-}
-
-impl Drop for KubeconfigFile {
-    fn drop(&mut self) {
-        // Another sandbox may have written its own there meanwhile.
-        if fs::read_to_string(&self.path).is_ok_and(|text| text == self.text) {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_command_that_reads_a_token_names_its_secret_and_key() {
-        let command = |secret: serde_json::Value| {
-            let token = json!({
-                "apiVersion": "tokenwright.dev/v1alpha1", "kind": "ApiToken",
-                "metadata": { "name": "web", "namespace": "shop" },
-                "spec": { "organisation": "acme", "role": "Admin", "secret": secret },
-            });
-            reading(&serde_json::from_value(token).unwrap())
-        };
-        assert_eq!(
-            command(json!(null)),
-            "kubectl get secret web --namespace shop --output jsonpath='{.data.token}' | base64 --decode"
-        );
-        assert_eq!(
-            command(json!({ "name": "key", "keys": { "token": "api.token" } })),
-            r"kubectl get secret key --namespace shop --output jsonpath='{.data.api\.token}' | base64 --decode"
-        );
-    }
 }
