@@ -38,12 +38,6 @@
 //! [`Index::begin`], `apply_*` for each object listed, [`Index::complete`]; then `apply_*` and `delete_*` as events come.
 //! An object that cannot be read is deleted by its name.
 
-use std::{pin::pin, sync::Arc, time::Duration};
-
-use futures::future;
-use kube::Client;
-use tokio::net::TcpListener;
-
 pub mod credential;
 mod decision;
 pub mod dialect;
@@ -56,6 +50,7 @@ mod last_used;
 mod metrics;
 mod second_look;
 pub mod server;
+mod service;
 
 #[cfg(test)]
 mod tests;
@@ -69,91 +64,4 @@ pub use last_used::Sightings;
 pub use metrics::Metrics;
 pub use second_look::SecondLook;
 pub use server::Tls;
-
-use self::feed::Feed;
-use crate::{clock::Clock, domain::client_address::TrustedProxies};
-
-/// How the verifier is to behave.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The namespaces whose ApiTokens it knows. Empty: all.
-    pub namespaces: Vec<String>,
-    /// How old its view of the cluster may be before it refuses everything.
-    pub max_staleness: Duration,
-    /// How often at most the last use of a token is written.
-    pub last_used_interval: Duration,
-    /// Whose word on a client's address is taken.
-    pub trusted_proxies: TrustedProxies,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            namespaces: Vec::new(),
-            max_staleness: Duration::from_secs(600),
-            last_used_interval: Duration::from_secs(600),
-            trusted_proxies: TrustedProxies::default(),
-        }
-    }
-}
-
-/// A quiet watch is taken up anew after this long, which is how a lost connection is noticed.
-const LONGEST_QUIET: Duration = Duration::from_secs(30);
-
-/// Where it is asked.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    /// By HTTP/1.1.
-    pub http: Option<TcpListener>,
-    /// By gRPC.
-    pub grpc: Option<TcpListener>,
-    /// The certificate of both. None: no TLS.
-    pub tls: Option<Arc<Tls>>,
-}
-
-/// The verifier, ready to run.
-pub struct Verifier {
-    client: Client,
-    settings: Settings,
-    judge: Arc<Judge>,
-}
-
-impl Verifier {
-    /// A verifier that learns of tokens through `client`.
-    pub fn new(client: Client, settings: Settings, clock: Clock) -> Self {
-        let freshness = Freshness::new(feed::watches(&settings.namespaces));
-        let judge = Judge {
-            clock,
-            max_staleness: settings.max_staleness,
-            trusted_proxies: settings.trusted_proxies.clone(),
-            ..Judge::new(Arc::default(), Arc::new(freshness))
-        };
-        Self {
-            client,
-            settings,
-            judge: Arc::new(judge),
-        }
-    }
-
-    /// What answers, also for programs that have it in their own process.
-    pub fn judge(&self) -> Arc<Judge> {
-        self.judge.clone()
-    }
-
-    /// Runs until `shutdown` resolves; then answers what is under way and returns.
-    pub async fn run(self, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
-        let judge = self.judge;
-        let feed = Feed {
-            client: self.client,
-            namespaces: self.settings.namespaces,
-            index: judge.index.clone(),
-            freshness: judge.freshness.clone(),
-            metrics: judge.metrics.clone(),
-            second_look: judge.second_look.clone(),
-            period: LONGEST_QUIET.min(self.settings.max_staleness / 4),
-        };
-        drop(listeners);
-        // What is under way when it is asked to end still needs the view.
-        future::select(pin!(feed.run()), pin!(shutdown)).await;
-    }
-}
+pub use service::{Listeners, Settings, Verifier};
