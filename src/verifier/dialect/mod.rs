@@ -4,4 +4,5 @@ mod challenge;
 pub mod grpc;
 pub mod http;
 mod identity;
+mod refusal;
 mod requirements;

@@ -1,56 +1,43 @@
 //! The `CheckResponse` that says what was decided.
 
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use prost::bytes::Bytes;
 
 use super::{
-    local::{IDENTITY, identity as identity_headers, refusal},
     messages::{
-        AppendAction, CheckResponse, DeniedHttpResponse, Field, HeaderValue, HeaderValueOption, HttpResponse,
-        HttpStatus, Kind, ListValue, OkHttpResponse, Status as RpcStatus, Struct, Value,
+        self, AppendAction, CheckResponse, DeniedHttpResponse, Field, HeaderValueOption, HttpResponse, HttpStatus,
+        Kind, ListValue, OkHttpResponse, Status as RpcStatus, Struct, Value,
     },
     unary::Status,
 };
-use crate::verifier::{Code, Decision, Identity, Scope, credential::HeaderPair};
+use crate::verifier::{
+    Code, Identity, Requirements,
+    credential::HeaderPair,
+    dialect::{identity, refusal::Refusal, requirements::InvalidRequirements},
+};
 
-/// Answers with a decision. `pair` are the headers that the credential may have come in, `names` those of all headers
-/// of the request.
-pub(super) fn answer<'r>(
-    decision: &Decision,
+/// Lets a request in. `pair` are the headers that the credential may have come in, `names` those of all headers of the
+/// request.
+pub(super) fn admission<'r>(
+    identity: &Identity,
     pair: &HeaderPair,
     names: impl Iterator<Item = &'r str>,
 ) -> CheckResponse {
-    match decision.identity() {
-        Some(identity) => allow(identity, pair, names),
-        None => refuse(decision.code),
-    }
-}
-
-/// Answers on a route whose configuration cannot be understood. That is a denial, too: after an error Envoy may be told
-/// to let requests in, and this one is for an operator to mend.
-pub(super) fn misconfigured() -> CheckResponse {
-    let (status, body) = (500, "{\"error\":\"misconfigured\"}");
-    let denied = denied(status, None, body);
-    respond(
-        Status::Internal,
-        "misconfigured",
-        HttpResponse::Denied(denied),
-        Vec::new(),
-    )
-}
-
-fn allow<'r>(identity: &Identity, pair: &HeaderPair, names: impl Iterator<Item = &'r str>) -> CheckResponse {
     let mut ok = OkHttpResponse::default();
-    for (name, value) in IDENTITY.into_iter().zip(identity_headers(identity)) {
-        match value {
-            Some(value) => ok.headers.push(overwrite(name, value.into())),
-            None => ok.headers_to_remove.push(name.into()),
+    for (name, value) in identity::HEADERS.into_iter().zip(identity::values(identity)) {
+        match value.is_empty() {
+            true => ok.headers_to_remove.push(name.into()),
+            false => ok.headers.push(overwrite(name.into(), value.into())),
         }
     }
     let copy = |name: &str| Bytes::copy_from_slice(name.as_bytes());
     ok.headers_to_remove
         .extend(names.filter(|name| is_alias(name)).map(copy));
     ok.headers_to_remove
-        .extend(["authorization".into(), "x-api-key".into()]);
+        .extend([AUTHORIZATION.as_str().into(), "x-api-key".into()]);
     ok.headers_to_remove
         .extend([copy(&pair.client_id), copy(&pair.secret_key)]);
     respond(
@@ -61,16 +48,30 @@ fn allow<'r>(identity: &Identity, pair: &HeaderPair, names: impl Iterator<Item =
     )
 }
 
-fn refuse(code: Code) -> CheckResponse {
-    let (status, challenge, body) = refusal(code);
-    let denied = denied(status, challenge, body);
-    let (grpc, response) = match status {
+/// Lets a request not in.
+pub(super) fn refusal(code: Code, requires: &Requirements) -> CheckResponse {
+    let refusal = Refusal::new(code, requires);
+    let denied = denied(refusal.status, Some(refusal.header), refusal.sentence.into());
+    let (status, response) = match refusal.status {
         // Envoy counts this as a failure of ours. One that does not know it yet takes it for a denial without words.
-        503 => (Status::Unavailable, HttpResponse::Error(denied)),
-        403 => (Status::PermissionDenied, HttpResponse::Denied(denied)),
+        StatusCode::SERVICE_UNAVAILABLE => (Status::Unavailable, HttpResponse::Error(denied)),
+        StatusCode::FORBIDDEN => (Status::PermissionDenied, HttpResponse::Denied(denied)),
         _ => (Status::Unauthenticated, HttpResponse::Denied(denied)),
     };
-    respond(grpc, code.as_str(), response, Vec::new())
+    respond(status, code.as_str(), response, Vec::new())
+}
+
+/// Answers on a route whose configuration cannot be understood. That is a denial, too: after an error Envoy may be told
+/// to let requests in, and this one is for an operator to mend.
+pub(super) fn misconfigured(error: &InvalidRequirements) -> CheckResponse {
+    let sentence = format!("The route's context_extensions make no sense: {error}.\n");
+    let denied = denied(StatusCode::INTERNAL_SERVER_ERROR, None, sentence.into());
+    respond(
+        Status::Internal,
+        "misconfigured",
+        HttpResponse::Denied(denied),
+        Vec::new(),
+    )
 }
 
 /// The code is for Envoy's logs, by the status' message and `%DYNAMIC_METADATA%`. It does not reach the client.
@@ -86,22 +87,26 @@ fn respond(status: Status, code: &'static str, response: HttpResponse, mut metad
     }
 }
 
-fn denied(status: u16, challenge: Option<&'static str>, body: &'static str) -> DeniedHttpResponse {
-    let json = ("content-type", "application/json");
-    let challenge = challenge.map(|challenge| ("www-authenticate", challenge));
-    let headers = challenge.into_iter().chain([json]);
+fn denied(status: StatusCode, header: Option<(HeaderName, HeaderValue)>, body: Bytes) -> DeniedHttpResponse {
+    let text = (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let option = |(name, value): (HeaderName, HeaderValue)| {
+        let copy = Bytes::copy_from_slice;
+        overwrite(copy(name.as_str().as_bytes()), copy(value.as_bytes()))
+    };
     DeniedHttpResponse {
-        status: Some(HttpStatus { code: status.into() }),
-        headers: headers.map(|(name, value)| overwrite(name, value.into())).collect(),
-        body: body.into(),
+        status: Some(HttpStatus {
+            code: status.as_u16().into(),
+        }),
+        headers: header.into_iter().chain([text]).map(option).collect(),
+        body,
     }
 }
 
 /// Said outright: what Envoy does with a header that is there already has changed from version to version.
-fn overwrite(name: &'static str, value: Bytes) -> HeaderValueOption {
+fn overwrite(key: Bytes, value: Bytes) -> HeaderValueOption {
     HeaderValueOption {
-        header: Some(HeaderValue {
-            key: name.into(),
+        header: Some(messages::HeaderValue {
+            key,
             value,
             raw_value: Bytes::new(),
         }),
@@ -113,30 +118,26 @@ fn overwrite(name: &'static str, value: Bytes) -> HeaderValueOption {
 fn is_alias(name: &str) -> bool {
     let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || one == b'_' && other == b'-';
     let stands_for = |known: &&str| known.len() == name.len() && name.bytes().zip(known.bytes()).all(same);
-    name.contains('_') && IDENTITY.iter().any(stands_for)
+    name.contains('_') && identity::HEADERS.iter().any(stands_for)
 }
 
 fn metadata(identity: &Identity) -> Vec<Field> {
-    let permissions = identity.permissions();
-    let projects = match identity.scope() {
-        Scope::Organisation => vec!["*"],
-        Scope::Projects(projects) => projects,
-    };
-    let owned = |value: &str| Bytes::copy_from_slice(value.as_bytes());
+    let token = identity::token(identity);
     let texts = [
         ("organisation", Some(identity.organisation())),
-        ("namespace", Some(identity.namespace())),
-        ("token", Some(identity.name())),
+        ("token", Some(&*token)),
         ("clientId", identity.client_id()),
+        ("type", Some(identity::type_(identity))),
         ("user", identity.user()),
         ("role", identity.role()),
     ];
+    let owned = |value: &str| Bytes::copy_from_slice(value.as_bytes());
     let texts = texts
         .into_iter()
         .filter_map(|(key, value)| Some(text(key, owned(value?))));
     let lists = [
-        list("permissions", permissions.iter().map(owned)),
-        list("projects", projects.into_iter().map(owned)),
+        list("permissions", identity.permissions().iter().map(owned)),
+        list("projects", identity::projects(identity).into_iter().map(owned)),
     ];
     texts.chain(lists).collect()
 }

@@ -12,7 +12,6 @@
 //! `grpc.health.v1.Health/Check` is answered, too: serving, while answers rest on a view that is not too old.
 
 mod answer;
-mod local;
 mod messages;
 mod question;
 mod unary;
@@ -29,7 +28,7 @@ use self::{
     question::Question,
     unary::{Status, Unreadable, fail, reply},
 };
-use crate::verifier::{Dialect, Judge, Requirements, credential::Presented, server::Handler};
+use crate::verifier::{Dialect, Judge, credential::Presented, server::Handler};
 
 pub use unary::{MAX_MESSAGE, Reply};
 
@@ -79,25 +78,26 @@ async fn authorize(judge: &Judge, message: Result<Bytes, Unreadable>) -> Respons
 
 /// Decides about a request. None: it could not be read.
 async fn check(judge: &Judge, request: Option<&CheckRequest>) -> CheckResponse {
-    let Some(request) = request else {
-        let presented = Presented::Malformed;
-        let requires = Requirements::default();
-        let decision = judge.judge(Dialect::ExtAuthzGrpc, &presented, None, &requires).await;
-        return answer::answer(&decision, &judge.header_pair(None), std::iter::empty());
-    };
-    let question = Question::new(request);
-    let requires = match local::requirements(question.extensions()) {
+    let nothing = CheckRequest::default();
+    let question = Question::new(request.unwrap_or(&nothing));
+    let requires = match question.requirements() {
         Ok(requires) => requires,
         Err(error) => {
-            tracing::warn!("a route's context_extensions cannot be understood: {error}");
-            return answer::misconfigured();
+            judge.metrics.route_refused(Dialect::ExtAuthzGrpc);
+            return answer::misconfigured(&error);
         }
     };
     let pair = judge.header_pair(requires.organisation.as_deref());
-    let presented = question.presented(&pair);
+    let presented = match request {
+        Some(_) => question.presented(&pair),
+        None => Presented::Malformed,
+    };
     let address = question.address(&judge.trusted_proxies);
     let decision = judge.judge(Dialect::ExtAuthzGrpc, &presented, address, &requires).await;
-    answer::answer(&decision, &pair, question.headers().map(|(name, _)| name))
+    match decision.identity() {
+        Some(identity) => answer::admission(identity, &pair, question.headers().map(|(name, _)| name)),
+        None => answer::refusal(decision.code, &requires),
+    }
 }
 
 fn health(judge: &Judge, message: Result<Bytes, Unreadable>) -> Response<Reply> {

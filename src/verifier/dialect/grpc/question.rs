@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use super::messages::{AttributeContext, CheckRequest, HeaderValue, HttpRequest};
 use crate::{
     domain::client_address::{self, TrustedProxies},
-    verifier::credential::{HeaderPair, Presented, extract},
+    verifier::{
+        Requirements,
+        credential::{HeaderPair, Presented, extract},
+        dialect::requirements::{InvalidRequirements, require},
+    },
 };
 
 const FORWARDED: &str = "x-forwarded-for";
@@ -48,16 +52,22 @@ impl<'r> Question<'r> {
         client_address::resolve(peer.parse().ok()?, lines, trusted)
     }
 
-    /// What the gateway's configuration says of the route: names with one value each, an empty one where there is none.
-    pub(super) fn extensions(&self) -> impl Iterator<Item = (&'r str, &'r str)> + use<'r> {
+    /// What the route requires.
+    pub(super) fn requirements(&self) -> Result<Requirements, InvalidRequirements> {
         let extensions = self.attributes.map(|attributes| &*attributes.context_extensions);
         let text = |bytes: &'r [u8]| std::str::from_utf8(bytes).unwrap_or("\u{fffd}");
-        let values = move |entry: &'r HeaderValue| {
-            let words = text(&entry.value).split([' ', ',']).filter(|word| !word.is_empty());
-            let none = words.clone().next().is_none().then_some("");
-            words.chain(none).map(move |word| (text(&entry.key), word))
-        };
-        extensions.unwrap_or_default().iter().flat_map(values)
+        let mut requirements = Requirements::default();
+        for entry in extensions.unwrap_or_default() {
+            let mut values = text(&entry.value)
+                .split([' ', ','])
+                .filter(|value| !value.is_empty())
+                .peekable();
+            let none = values.peek().is_none().then_some("");
+            for value in values.chain(none) {
+                require(&mut requirements, text(&entry.key), value.into())?;
+            }
+        }
+        Ok(requirements)
     }
 
     /// The client's headers. A name that is no text is none of those that matter.

@@ -25,7 +25,7 @@ fn who_is_let_in_is_said_and_the_credential_taken_off() {
                 "remove": removed,
             },
             "metadata": {
-                "code": "valid", "organisation": "acme", "namespace": "web", "token": "deploy",
+                "code": "valid", "organisation": "acme", "token": "web/deploy", "type": "Organisation",
                 "clientId": "acme-01234567890123456789", "role": "Reader",
                 "permissions": ["logs:*", "queries:block", "users:read"], "projects": ["*"],
             },
@@ -97,12 +97,8 @@ fn an_organisations_own_pair_is_read_and_taken_off() {
     assert_eq!(code_of(&judge, &question(INSIDE, &headers, &[])), "missing");
 }
 
-fn denied(status: u16, challenge: Option<&str>, code: &str, grpc: i32, error: &str) -> Value {
-    let mut set = json!({ "content-type": "application/json" });
-    if let Some(challenge) = challenge {
-        set["www-authenticate"] = json!(challenge);
-    }
-    let body = format!("{{\"error\":\"{error}\"}}");
+fn denied(status: u16, grpc: i32, code: &str, challenge: &str, body: &str) -> Value {
+    let set = json!({ "content-type": "text/plain; charset=utf-8", "www-authenticate": challenge });
     json!({
         "status": [grpc, code], "denied": { "status": status, "set": set, "body": body }, "metadata": { "code": code },
     })
@@ -120,55 +116,21 @@ fn each_refusal_is_said_as_its_status_demands() {
         };
         shown(check(&judge, &question(peer, headers, &[extension])))
     };
-    let acme = ("organisation", "acme");
-    let (plain, invalid, scope) = (
-        "Bearer realm=\"tokenwright\"",
-        "Bearer realm=\"tokenwright\", error=\"invalid_token\"",
-        "Bearer realm=\"tokenwright\", error=\"insufficient_scope\"",
-    );
+    let (acme, evil) = (("organisation", "acme"), ("organisation", "evil"));
+    let (project, permission) = (("project", "web nothing"), ("permission", "users:read,users:write"));
+    let plain = r#"Bearer realm="tokenwright""#;
+    let invalid = r#"Bearer realm="tokenwright", error="invalid_token""#;
+    let scope = r#"Bearer realm="tokenwright", error="insufficient_scope", scope="users:read users:write""#;
+    let unauthorized = |code, challenge| denied(401, 16, code, challenge, "A valid API token is needed.\n");
+    let forbidden = |code, challenge| denied(403, 7, code, challenge, "This API token is not for that.\n");
     for (peer, header, extension, expected) in [
-        (
-            INSIDE,
-            "",
-            acme,
-            denied(401, Some(plain), "missing", 16, "unauthorized"),
-        ),
-        (
-            INSIDE,
-            "Bearer x",
-            acme,
-            denied(401, Some(invalid), "malformed", 16, "unauthorized"),
-        ),
-        (
-            INSIDE,
-            &*unknown,
-            acme,
-            denied(401, Some(invalid), "unknown", 16, "unauthorized"),
-        ),
-        (
-            "192.0.2.1",
-            &*good,
-            acme,
-            denied(403, None, "ip_denied", 7, "forbidden"),
-        ),
-        (
-            INSIDE,
-            &*good,
-            ("organisation", "evil"),
-            denied(403, None, "wrong_organisation", 7, "forbidden"),
-        ),
-        (
-            INSIDE,
-            &*good,
-            ("project", "web nothing"),
-            denied(403, None, "wrong_project", 7, "forbidden"),
-        ),
-        (
-            INSIDE,
-            &*good,
-            ("permission", "users:read,users:write"),
-            denied(403, Some(scope), "insufficient_permission", 7, "forbidden"),
-        ),
+        (INSIDE, "", acme, unauthorized("missing", plain)),
+        (INSIDE, "Bearer x", acme, unauthorized("malformed", invalid)),
+        (INSIDE, &*unknown, acme, unauthorized("unknown", invalid)),
+        ("192.0.2.1", &*good, acme, forbidden("ip_denied", plain)),
+        (INSIDE, &*good, evil, forbidden("wrong_organisation", plain)),
+        (INSIDE, &*good, project, forbidden("wrong_project", plain)),
+        (INSIDE, &*good, permission, forbidden("insufficient_permission", scope)),
     ] {
         assert_eq!(ask(peer, header, extension), expected);
     }
@@ -184,8 +146,8 @@ fn a_view_that_is_too_old_is_an_error_that_no_version_of_envoy_takes_for_a_yes()
         json!({
             "status": [14, "stale"], "metadata": { "code": "stale" },
             "error": {
-                "status": 503, "body": "{\"error\":\"temporarily_unavailable\"}",
-                "set": { "content-type": "application/json" },
+                "status": 503, "body": "API tokens cannot be verified now.\n",
+                "set": { "content-type": "text/plain; charset=utf-8", "retry-after": "5" },
             },
         })
     );
@@ -194,15 +156,25 @@ fn a_view_that_is_too_old_is_an_error_that_no_version_of_envoy_takes_for_a_yes()
 #[test]
 fn a_route_that_cannot_be_understood_lets_nobody_in() {
     let judge = judge();
-    for extension in [
-        ("permision", "users:read"),
-        ("tokenwright.permission", "users:read"),
-        ("Permission", "users:read"),
-        ("permission", " , "),
-        ("project", ""),
-        ("organisation", ""),
-        ("organisation", "acme evil"),
-        ("", ""),
+    let unknown = |key| format!("{key:?} is nothing that can be required: write organisation, permission or project");
+    for (extension, error) in [
+        (("permision", "users:read"), unknown("permision")),
+        (
+            ("tokenwright.permission", "users:read"),
+            unknown("tokenwright.permission"),
+        ),
+        (("Permission", "users:read"), unknown("Permission")),
+        (("", ""), unknown("")),
+        (("permission", " , "), "permission has no value".to_owned()),
+        (("organisation", ""), "organisation has no value".to_owned()),
+        (
+            ("organisation", "acme evil"),
+            "organisation is required twice".to_owned(),
+        ),
+        (
+            ("permission", "users:read\tlogs:read"),
+            "\"users:read\\tlogs:read\" is not a permission such as queries:block or queries:*".to_owned(),
+        ),
     ] {
         let question = question(
             INSIDE,
@@ -211,10 +183,21 @@ fn a_route_that_cannot_be_understood_lets_nobody_in() {
         );
         assert_eq!(
             shown(check(&judge, &question)),
-            denied(500, None, "misconfigured", 13, "misconfigured"),
-            "{extension:?}"
+            json!({
+                "status": [13, "misconfigured"], "metadata": { "code": "misconfigured" },
+                "denied": {
+                    "status": 500, "body": format!("The route's context_extensions make no sense: {error}.\n"),
+                    "set": { "content-type": "text/plain; charset=utf-8" },
+                },
+            })
         );
     }
+    assert!(
+        judge
+            .metrics
+            .encode()
+            .contains("routes_refused_total{dialect=\"ext_authz_grpc\"} 8\n")
+    );
 }
 
 #[test]
@@ -224,7 +207,6 @@ fn requirements_are_separated_by_spaces_or_commas() {
         ("users:read", "valid"),
         ("users:read logs:read", "valid"),
         (" users:read,\u{20}queries:block ,", "valid"),
-        ("users:read\tlogs:read", "insufficient_permission"),
     ] {
         let question = question(
             INSIDE,
