@@ -4,7 +4,11 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{api::Duration, domain::client_address::TrustedProxies, telemetry::LogFormat};
+use crate::{
+    api::{Duration, InvalidDuration},
+    domain::client_address::TrustedProxies,
+    telemetry::LogFormat,
+};
 
 /// An organisation's API tokens as Kubernetes resources.
 ///
@@ -89,11 +93,11 @@ pub struct VerifierArguments {
     pub trusted_proxies: TrustedProxies,
 
     /// How long to go on answering without news from the API server. After that everything is refused.
-    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive)]
     pub max_staleness: Duration,
 
     /// How often at most the last use of a token is written to its status.
-    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive)]
     pub last_used_interval: Duration,
 
     /// Serve TLS with this certificate chain (PEM). Read again when the file changes.
@@ -176,4 +180,12 @@ pub struct LogArguments {
     /// What is logged: error, warn, info, debug, or module=level pairs. RUST_LOG overrides it.
     #[arg(long, value_name = "FILTER")]
     pub log: Option<String>,
+}
+
+fn positive(text: &str) -> Result<Duration, String> {
+    let duration: Duration = text.parse().map_err(|error: InvalidDuration| error.to_string())?;
+    if duration.is_zero() {
+        return Err("must be longer than zero, such as 10m".to_owned());
+    }
+    Ok(duration)
 }

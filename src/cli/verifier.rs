@@ -19,50 +19,45 @@ use crate::{
 /// sense.
 pub async fn verifier(arguments: VerifierArguments) -> Outcome {
     telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
-    let settings = settings(&arguments)?;
+    let settings = settings(&arguments);
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(Tls::load(certificate, key)?),
         _ => None,
     };
     let (client, url) = cluster::connect(&arguments.cluster).await?;
     let probed = listen(arguments.metrics, "--metrics").await?;
-    let listeners = Listeners {
-        http: Some(listen(arguments.http, "--http").await?),
-        grpc: Some(listen(arguments.grpc, "--grpc").await?),
-        tls,
-    };
+    let http = listen(arguments.http, "--http").await?;
+    let grpc = listen(arguments.grpc, "--grpc").await?;
 
+    let probes_at = probed.local_addr()?;
     let verifier = Verifier::new(client, settings, Clock::system());
     let ended = asked_to_end().shared();
     let probing = tokio::spawn(probes::serve(probed, verifier.judge(), ended.clone()));
     tracing::info!(
         cluster = url,
-        http = %arguments.http,
-        grpc = %arguments.grpc,
-        probes = %arguments.metrics,
-        tls = arguments.tls_cert.is_some(),
+        http = %http.local_addr()?,
+        grpc = %grpc.local_addr()?,
+        probes = %probes_at,
+        tls = tls.is_some(),
         "starting"
     );
+    let listeners = Listeners {
+        http: Some(http),
+        grpc: Some(grpc),
+        tls,
+    };
     verifier.run(listeners, ended).await;
     tracing::info!("stopped");
     probing.await??;
     Ok(ExitCode::SUCCESS)
 }
 
-fn settings(arguments: &VerifierArguments) -> Result<Settings, String> {
-    let positive = |duration: &crate::api::Duration, option: &str, advice: &str| {
-        let seconds = duration.seconds();
-        let refused = || format!("{option} {duration} would {advice}; write for instance {option} 10m");
-        (seconds > 0).then(|| Duration::from_secs(seconds)).ok_or_else(refused)
-    };
-    Ok(Settings {
+fn settings(arguments: &VerifierArguments) -> Settings {
+    let time = |duration: &crate::api::Duration| Duration::from_secs(duration.seconds());
+    Settings {
         namespaces: cluster::tidy(arguments.namespaces.clone()),
-        max_staleness: positive(&arguments.max_staleness, "--max-staleness", "refuse everything")?,
-        last_used_interval: positive(
-            &arguments.last_used_interval,
-            "--last-used-interval",
-            "write at every request",
-        )?,
+        max_staleness: time(&arguments.max_staleness),
+        last_used_interval: time(&arguments.last_used_interval),
         trusted_proxies: arguments.trusted_proxies.clone(),
-    })
+    }
 }

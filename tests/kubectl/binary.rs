@@ -5,7 +5,7 @@ use std::fs;
 use kube_sandbox::{Sandbox, testing::Kubectl};
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::{http::get, process::Process};
 
 fn path(folder: &TempDir, name: &str) -> String {
     folder.path().join(name).to_str().unwrap().to_owned()
@@ -65,7 +65,7 @@ async fn a_manifest_that_is_refused_is_said_to_be() {
 
 #[tokio::test]
 async fn wrong_arguments_are_explained() {
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 9] = [
         (
             &["sandbox", "--apply", "no/such.yaml", "--once"],
             1,
@@ -79,6 +79,10 @@ async fn wrong_arguments_are_explained() {
         ),
         (&["controller", "--concurrency", "0"], 2, "0 is not in 1..=1024"),
         (&["sandbox", "--timeout", "5"], 2, "--once"),
+        (&["sandbox", "--http", "0.0.0.0:0", "--once"], 1, "loopback"),
+        (&["verifier", "--max-staleness", "0s"], 2, "longer than zero"),
+        (&["verifier", "--trusted-proxies", "10.0.0.0/33"], 2, "10.0.0.0/8"),
+        (&["verifier", "--tls-cert", "a.pem"], 2, "--tls-key"),
     ];
     for (arguments, expected, words) in cases {
         let (code, said) = Process::start(arguments).end().await;
@@ -186,17 +190,4 @@ async fn the_controller_waits_for_the_crds_serves_probes_keeps_to_its_namespaces
         "{said}"
     );
     server.shutdown().await;
-}
-
-/// Status code and body of a plain GET.
-async fn get(address: &str, path: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let code = answer.split_whitespace().nth(1).unwrap().to_owned();
-    let body = answer.split_once("\r\n\r\n").unwrap().1;
-    format!("{code} {body}")
 }

@@ -5,6 +5,8 @@
 mod support;
 
 mod binary;
+mod http;
 mod process;
 mod rows;
 mod stage;
+mod verified;

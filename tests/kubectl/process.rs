@@ -56,6 +56,14 @@ impl Process {
             .unwrap_or_else(|_| panic!("it did not say {text:?} in time"))
     }
 
+    /// Reads until a line contains this text, and returns the word that follows it.
+    pub(crate) async fn word_after(&mut self, text: &str) -> String {
+        let line = self.until(text).await;
+        let (_, rest) = line.split_once(text).unwrap();
+        let is_end = |character: char| character == ',' || character.is_whitespace();
+        rest.split(is_end).next().unwrap().to_owned()
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().unwrap().to_string();
         assert!(

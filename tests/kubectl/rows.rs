@@ -9,6 +9,7 @@ use crate::{
     process::Process,
     stage::{ROW_LIMIT, Stage},
     support::Server,
+    verified::verified,
 };
 
 type Row = (
@@ -25,17 +26,24 @@ const ROWS: &[Row] = rows![
     trigger due_rotation deleted_secret edited_secret renamed_keys labels_of_the_secret
     expiry_delete expiry_retain cleanup not_before shown_once
     suspended refused_role unknown_field organisation_missing organisation_suspended namespace_not_allowed
-    secret_in_the_way personal restart counts deletion
+    secret_in_the_way personal restart counts verified deletion
 ];
 
 /// Plays rows at the same time, each in a namespace of its own.
-async fn play(home: &TempDir, kubeconfig: &str, rows: impl Iterator<Item = &'static Row>, rolls_out: bool) {
+async fn play(
+    home: &TempDir,
+    kubeconfig: &str,
+    rows: impl Iterator<Item = &'static Row>,
+    rolls_out: bool,
+    verifier: &str,
+) {
     let (home, kubeconfig) = (Arc::new(home.path().to_owned()), Arc::new(kubeconfig.to_owned()));
+    let verifier: Arc<str> = verifier.into();
     let mut playing = Vec::new();
     for (name, row) in rows {
-        let (home, kubeconfig) = (home.clone(), kubeconfig.clone());
+        let (home, kubeconfig, verifier) = (home.clone(), kubeconfig.clone(), verifier.clone());
         let played = tokio::spawn(async move {
-            let stage = Stage::set(&home, &kubeconfig, &name.replace('_', "-"), rolls_out).await;
+            let stage = Stage::set(&home, &kubeconfig, &name.replace('_', "-"), rolls_out, &verifier).await;
             tokio::time::timeout(ROW_LIMIT, row(&stage))
                 .await
                 .expect("the row took too long");
@@ -56,10 +64,23 @@ async fn every_row_holds_in_the_sandbox() {
     let home = TempDir::new().unwrap();
     let kubeconfig = home.path().join("sandbox/kubeconfig");
     let path = kubeconfig.to_str().unwrap();
-    let mut sandbox = Process::start(&["sandbox", "--kubeconfig", path, "--log", "debug"]);
+    let any = "127.0.0.1:0";
+    let arguments = [
+        "sandbox",
+        "--kubeconfig",
+        path,
+        "--http",
+        any,
+        "--grpc",
+        any,
+        "--log",
+        "debug",
+    ];
+    let mut sandbox = Process::start(&arguments);
+    let verifier = sandbox.word_after("The verifier answers on http://").await;
     sandbox.until("Ctrl-C ends it").await;
     let kubeconfig = std::fs::read_to_string(kubeconfig).unwrap();
-    play(&home, &kubeconfig, ROWS.iter(), true).await;
+    play(&home, &kubeconfig, ROWS.iter(), true, &verifier).await;
     let tokens = every_token(&home, &kubeconfig).await;
     sandbox.signal("-INT");
     let (code, said) = sandbox.end().await;
@@ -535,15 +556,32 @@ async fn every_row_holds_on_a_real_api_server() {
         "debug",
     ]);
     controller.until("starting").await;
+    let any = "127.0.0.1:0";
+    let verifier = [
+        "verifier",
+        "--kubeconfig",
+        path,
+        "--http",
+        any,
+        "--grpc",
+        any,
+        "--metrics",
+        any,
+    ];
+    let settings = ["--last-used-interval", "10s", "--log", "debug"];
+    let mut verifier = Process::start(&[&verifier[..], &settings[..]].concat());
+    let address = verifier.word_after("http=").await;
     let cleans_up = server.cleans_up("the row of deletion");
     let rows = ROWS.iter().filter(|(name, _)| cleans_up || *name != "deletion");
-    play(&home, &kubeconfig, rows, false).await;
+    play(&home, &kubeconfig, rows, false, &address).await;
     let tokens = every_token(&home, &kubeconfig).await;
-    controller.signal("-INT");
-    let (code, said) = controller.end().await;
-    assert_eq!(code, Some(0), "{said}");
-    assert!(
-        !tokens.iter().any(|token| said.contains(token.as_str())),
-        "a token was logged"
-    );
+    for process in [controller, verifier] {
+        process.signal("-INT");
+        let (code, said) = process.end().await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            !tokens.iter().any(|token| said.contains(token.as_str())),
+            "a token was logged"
+        );
+    }
 }

@@ -12,15 +12,18 @@ pub(crate) struct Stage {
     pub(crate) name: String,
     /// Whether controllers of workloads run, so that rollouts come to an end.
     pub(crate) rolls_out: bool,
+    /// Where the verifier answers by HTTP.
+    pub(crate) verifier: String,
 }
 
 impl Stage {
-    pub(crate) async fn set(home: &Path, kubeconfig: &str, name: &str, rolls_out: bool) -> Self {
+    pub(crate) async fn set(home: &Path, kubeconfig: &str, name: &str, rolls_out: bool, verifier: &str) -> Self {
         let kubectl = Kubectl::new(&home.join(name), kubeconfig).unwrap();
         let stage = Self {
             kubectl,
             name: name.to_owned(),
             rolls_out,
+            verifier: verifier.to_owned(),
         };
         stage.kubectl.ok(["create", "namespace", name]).await;
         stage.organisation("").await;
