@@ -3,8 +3,9 @@ mod extract;
 mod grpc;
 mod index;
 mod model;
+mod over_http;
 
-use std::{net::IpAddr, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use super::{
 };
 use crate::{
     api::{ApiToken, Organisation, TokenType},
+    clock::Clock,
     domain::credential::Token,
 };
 
@@ -78,6 +80,16 @@ fn index_of(tokens: &[Value]) -> Index {
         index.apply_token(&parse::<ApiToken>(token));
     }
     index
+}
+
+/// Of a view that is fresh, with 10.0.0.0/8 as trusted proxies.
+fn judge_of(tokens: &[Value]) -> Judge {
+    let freshness = Arc::new(Freshness::new(1));
+    freshness.heard(0);
+    let mut judge = Judge::new(Arc::new(index_of(tokens)), freshness);
+    judge.clock = Clock::new(|| NOW.parse().unwrap());
+    judge.trusted_proxies = "10.0.0.0/8".parse().unwrap();
+    judge
 }
 
 fn fresh() -> Moment {

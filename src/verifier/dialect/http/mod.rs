@@ -28,9 +28,6 @@ mod refusal;
 mod reply;
 mod verify;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
@@ -76,7 +73,7 @@ impl Http {
     }
 
     /// Answers one request of `peer`.
-    async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Reply
+    pub(in crate::verifier) async fn answer<B>(&self, request: Request<B>, peer: IpAddr) -> Reply
     where
         B: Body<Data = Bytes> + Unpin + Send + 'static,
     {

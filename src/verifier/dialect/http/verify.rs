@@ -67,15 +67,9 @@ where
         Ok(text) => text,
         Err(refusal) => return refusal,
     };
-    let question: Question = match serde_json::from_slice(&text) {
+    let question = match Question::parse(&text) {
         Ok(question) => question,
-        // Its own words may repeat what it read, which can be a token.
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            return bad_request(&format!(
-                "The body must be one JSON object of {FIELDS}; see line {line}, column {column}."
-            ));
-        }
+        Err(sentence) => return bad_request(&sentence),
     };
     let requires = match question.requirements() {
         Ok(requires) => requires,
@@ -92,6 +86,17 @@ fn bad_request(sentence: &str) -> Reply {
 }
 
 impl Question {
+    /// Reads the body, or says where it is wrong. The parser's own words may repeat what it read, which can be a token.
+    fn parse(text: &[u8]) -> Result<Self, String> {
+        let wrong =
+            |line, column| format!("The body must be one JSON object of {FIELDS}; see line {line}, column {column}.");
+        // A list would be taken for the fields in their order.
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(wrong(1, 1));
+        }
+        serde_json::from_slice(text).map_err(|error| wrong(error.line(), error.column()))
+    }
+
     fn requirements(&self) -> Result<Requirements, InvalidRequirements> {
         let mut requirements = Requirements::default();
         let lists = [("permission", &self.permissions), ("project", &self.projects)];

@@ -6,8 +6,6 @@ mod property;
 mod questions;
 mod socket;
 
-use std::sync::Arc;
-
 use envoy_types::pb::{
     envoy::{
         config::core::v3::{
@@ -26,7 +24,7 @@ use http_body_util::{BodyExt, Full};
 use prost::{Message, bytes::Bytes};
 
 use super::*;
-use crate::{clock::Clock, verifier::dialect::grpc};
+use crate::verifier::dialect::grpc;
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 
@@ -35,15 +33,6 @@ fn judge() -> Judge {
     let mut token = token("deploy", &[credential(1, "Active")]);
     token["status"]["grant"]["ipFilters"] = json!(["office"]);
     judge_of(&[token])
-}
-
-fn judge_of(tokens: &[Value]) -> Judge {
-    let freshness = Arc::new(Freshness::new(1));
-    freshness.heard(0);
-    let mut judge = Judge::new(Arc::new(index_of(tokens)), freshness);
-    judge.clock = Clock::new(|| NOW.parse().unwrap());
-    judge.trusted_proxies = "10.0.0.0/8".parse().unwrap();
-    judge
 }
 
 /// What Envoy asks about a request of `peer` with these headers, on a route with these `context_extensions`.
