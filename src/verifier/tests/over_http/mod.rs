@@ -130,7 +130,7 @@ async fn ask_judge(judge: Judge, request: Request<Full<bytes::Bytes>>, peer: &st
     let body = body.collect().await.unwrap().to_bytes();
     // None of them may be kept.
     assert_eq!(parts.headers["cache-control"], "no-store");
-    assert_eq!(parts.status == StatusCode::OK || parts.status.as_u16() >= 400, true);
+    assert!(parts.status == StatusCode::OK || parts.status.as_u16() >= 400);
     Answer {
         status: parts.status.as_u16(),
         headers: parts.headers,
