@@ -7,16 +7,20 @@
 //! - [`controller`]: watches, and carries out what `domain` decides.
 //! - [`verifier`]: says whether a token is good. `verifier::decide` is its heart.
 //! - [`clock`]: where the time is read.
-//! - `watch`: a watch that never ends, for both.
+//! - `watch`, `event`, `answer`, `pause`: a watch that never ends, Events, what the API server refused, and how long to
+//!   wait after a failure, for both.
 //! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] and [`metrics`]: what they say of themselves.
 
+mod answer;
 pub mod api;
 pub mod args;
 pub mod cli;
 pub mod clock;
 pub mod controller;
 pub mod domain;
+mod event;
 pub mod metrics;
+mod pause;
 pub mod telemetry;
 pub mod verifier;
 mod watch;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-const FIRST: Duration = Duration::from_millis(200);
+use crate::pause::growing_pause;
 
 /// What a failure says about the next try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +44,7 @@ impl Backoffs {
         Some(pause.until.saturating_duration_since(now)).filter(|left| !left.is_zero())
     }
 
-    /// Notes a failure and returns the pause: 200 ms, doubled every time up to the longest for its kind, and of that
-    /// between half and all by `jitter` (0 to 1), so that many objects that failed together do not come back together.
+    /// Notes a failure and returns the [pause](growing_pause), up to the longest for its kind.
     pub(super) fn failed(
         &mut self,
         uid: &str,
@@ -59,10 +58,7 @@ impl Backoffs {
             failures: 0,
             until: now,
         });
-        let whole = FIRST
-            .saturating_mul(1 << pause.failures.min(20))
-            .min(kind.longest_pause());
-        let wait = whole.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0);
+        let wait = growing_pause(pause.failures, kind.longest_pause(), jitter);
         (pause.generation, pause.failures, pause.until) = (generation, pause.failures + 1, now + wait);
         wait
     }

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use super::{
     Clock, Settings,
     backoff::Backoffs,
-    event::Recorder,
     secrets::{Key, Secrets},
 };
 use crate::{
     api::{ApiToken, Organisation},
     domain::credential::Token,
+    event::Recorder,
     metrics::Metrics,
 };
 

@@ -1,6 +1,5 @@
-use kube::core::Status;
-
 use super::backoff::Failure;
+use crate::answer::{describe, status};
 
 /// Why a reconcile did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -106,25 +105,10 @@ impl Error {
     }
 }
 
-/// The API server's answer in an error, if it gave one.
-pub(super) fn status(error: &kube::Error) -> Option<&Status> {
-    match error {
-        kube::Error::Api(status) => Some(status),
-        _ => None,
-    }
-}
-
-/// An error in words that are safe to show: an answer that could not be read is not quoted, as it can be a Secret.
-pub(super) fn describe(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        kube::Error::SerdeError(_) => "the API server's answer could not be read".to_owned(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use kube::core::Status;
+
     use super::*;
 
     #[test]

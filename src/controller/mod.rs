@@ -11,7 +11,6 @@
 mod backoff;
 mod context;
 mod error;
-mod event;
 mod feed;
 mod gate;
 mod invalid;
@@ -32,7 +31,11 @@ use rand::CryptoRng;
 pub use context::Context;
 pub use error::Error;
 
-use crate::{clock::Clock, metrics::Metrics};
+use crate::{
+    clock::Clock,
+    event::{self, Origin},
+    metrics::Metrics,
+};
 
 /// How the controller is to behave.
 #[derive(Clone, Debug)]
@@ -64,6 +67,10 @@ impl Default for Settings {
     }
 }
 
+const EVENTS: Origin = Origin {
+    controller: "tokenwright.dev/controller",
+    action: "Reconcile",
+};
 /// For how long Events are still published at the end. They are not worth being killed for.
 const LAST_EVENTS: Duration = Duration::from_secs(3);
 
@@ -103,7 +110,12 @@ impl Controller {
 
     /// Runs until `shutdown` resolves; then finishes what is under way and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let (events, publisher) = event::recorder(self.client.clone(), self.clock.clone(), self.metrics.clone());
+        let (events, publisher) = event::recorder(
+            EVENTS,
+            self.client.clone(),
+            self.clock.clone(),
+            self.metrics.events_dropped.clone(),
+        );
         let scopes = match self.settings.namespaces.as_slice() {
             [] => vec![None],
             names => names.iter().cloned().map(Some).collect(),

@@ -8,10 +8,11 @@ use kube::{
 };
 
 use super::{
-    super::{Context, Error, context::Memory, error::status as answer},
+    super::{Context, Error, context::Memory},
     dereference, workload,
 };
 use crate::{
+    answer,
     api::{ApiToken, Credential, CredentialState},
     domain::{
         credential::Token,
@@ -207,7 +208,7 @@ async fn delete(api: &Api<Secret>, found: &Secret, name: &str) -> Result<(), Err
         ..DeleteParams::background()
     };
     match api.delete(name, &params).await {
-        Err(error) if !answer(&error).is_some_and(|status| status.is_not_found()) => {
+        Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
             Err(Error::api("delete the Secret")(error))
         }
         _ => Ok(()),
@@ -240,7 +241,7 @@ async fn delete_token(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
         ..DeleteParams::background()
     };
     match api.delete(&token.name_any(), &params).await {
-        Err(error) if !answer(&error).is_some_and(|status| status.is_not_found()) => {
+        Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
             Err(Error::api("delete the expired ApiToken")(error))
         }
         _ => Ok(()),

@@ -9,8 +9,9 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::super::{Context, Error, error::status as answer};
+use super::super::{Context, Error};
 use crate::{
+    answer,
     api::{ApiToken, CredentialState, Workload, WorkloadKind},
     domain::lifecycle::{Progress, WorkloadFact},
     domain::restart::{Rollout, stamp},
@@ -65,7 +66,7 @@ pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Cont
             WorkloadKind::DaemonSet => apply::<DaemonSet>(ctx, &namespace, &workload.name, &patch).await,
         };
         match result {
-            Err(error) if !answer(&error).is_some_and(|status| status.is_not_found()) => {
+            Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
                 failure = Some(Error::api("restart a workload")(error));
             }
             _ => tracing::info!(namespace, kind = ?workload.kind, name = workload.name, "restarted a workload"),
