@@ -13,7 +13,7 @@ use kube::{
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
-        reflector::{ObjectRef, store, store::Writer},
+        reflector::{ObjectRef, Store, store, store::Writer},
         watcher::{self, Event},
     },
 };
@@ -139,9 +139,13 @@ fn feed_tokens<'a>(
             config(ctx),
         );
         let mut stream = std::pin::pin!(stream.map(slim_token));
+        let known = store.as_reader();
         while let Some(event) = stream.next().await {
+            let was_only_used = matches!(&event, Event::Apply(token) if was_only_used(&known, token));
             store.apply_watcher_event(&event);
             match event {
+                // Nothing follows from it, and it is what happens most where many tokens are in use.
+                Event::Apply(_) if was_only_used => {}
                 Event::Apply(token) | Event::InitApply(token) => {
                     send(&queue, ObjectRef::from_obj(&token));
                     send_organisation(&organisations, &token);
@@ -164,6 +168,24 @@ fn feed_tokens<'a>(
             }
         }
     })
+}
+
+/// Whether nothing of a token changed but when it was used last.
+fn was_only_used(known: &Store<Tokens>, token: &Tokens) -> bool {
+    let before = known.get(&ObjectRef::from_obj(token));
+    let (Some(Ok(before)), Ok(after)) = (before.as_ref().map(|before| &before.0), &token.0) else {
+        return false;
+    };
+    let last_used = |token: &ApiToken| token.status.as_ref()?.last_used.clone();
+    if last_used(before) == last_used(after) {
+        return false;
+    }
+    let mut unused = after.clone();
+    unused.metadata.resource_version = before.metadata.resource_version.clone();
+    if let Some(status) = &mut unused.status {
+        status.last_used = last_used(before);
+    }
+    unused == *before
 }
 
 fn send_organisation(queue: &Queue<Organisations>, token: &Tokens) {
