@@ -145,6 +145,16 @@ impl Identity {
         self.ends.and_then(|end| Timestamp::from_second(end).ok())
     }
 
+    /// When the token was last used, by its status, in seconds.
+    pub(super) fn last_used(&self) -> Option<i64> {
+        self.record()?.last_used()
+    }
+
+    /// When a replaced credential of the token was last presented, by its status, in seconds.
+    pub(super) fn last_reuse(&self) -> Option<i64> {
+        self.record()?.last_reuse()
+    }
+
     fn record(&self) -> Option<Record<'_>> {
         Record::at(&self.record)
     }

@@ -11,7 +11,7 @@ use super::{
     Code, Decision, Freshness, Index, Metrics, Moment, Request, Requirements, SecondLook,
     credential::{HeaderPair, Presented},
     decide,
-    last_used::Sightings,
+    last_used::{LAST_USED_INTERVAL, Sightings},
 };
 use crate::{
     clock::Clock,
@@ -83,15 +83,16 @@ pub struct Judge {
 impl Judge {
     /// A judge of what `index` holds, by the system's clock, without trusted proxies.
     pub fn new(index: Arc<Index>, freshness: Arc<Freshness>) -> Self {
+        let metrics = Arc::<Metrics>::default();
         Self {
             index,
             freshness,
             clock: Clock::system(),
             max_staleness: Duration::from_secs(600),
             trusted_proxies: TrustedProxies::default(),
-            sightings: Arc::default(),
+            sightings: Arc::new(Sightings::new(LAST_USED_INTERVAL, Arc::clone(&metrics))),
             second_look: Arc::default(),
-            metrics: Arc::default(),
+            metrics,
         }
     }
 

@@ -23,6 +23,19 @@ pub struct Metrics {
     known: Family<Resource, Gauge>,
     index_bytes: Gauge,
     view_age: Gauge<f64, AtomicU64>,
+    /// Requests with a credential that has been replaced.
+    pub reuse_detections: Counter,
+    /// Sightings that were not kept because too many waited.
+    pub sightings_dropped: Counter,
+    /// Events that were not published because too many waited.
+    pub events_dropped: Counter,
+    sightings: Family<Taken, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Taken {
+    field: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -93,7 +106,7 @@ impl Default for Metrics {
             "How long ago the API server was heard from; +Inf: not yet",
             view_age.clone(),
         );
-        Self {
+        let mut metrics = Self {
             known,
             index_bytes,
             view_age,
@@ -103,17 +116,51 @@ impl Default for Metrics {
             routes_refused,
             connections_refused,
             certificate_reads,
-        }
+            reuse_detections: Counter::default(),
+            sightings_dropped: Counter::default(),
+            events_dropped: Counter::default(),
+            sightings: Family::default(),
+        };
+        metrics.register_sightings();
+        metrics
     }
 }
 
 impl Metrics {
+    fn register_sightings(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "reuse_detections",
+            "Requests with a credential that has been replaced",
+            self.reuse_detections.clone(),
+        );
+        registry.register(
+            "sightings",
+            "Sightings taken to the status of a token, by field and what came of it",
+            self.sightings.clone(),
+        );
+        registry.register(
+            "sightings_dropped",
+            "Sightings not kept, as too many waited",
+            self.sightings_dropped.clone(),
+        );
+        registry.register(
+            "events_dropped",
+            "Events not published, as too many waited",
+            self.events_dropped.clone(),
+        );
+    }
+
     /// Everything in the text format that Prometheus reads.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing into a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    pub(super) fn taken(&self, field: &'static str, result: &'static str) {
+        self.sightings.get_or_create(&Taken { field, result }).inc();
     }
 
     /// Takes in what is measured when it is asked for.

@@ -60,7 +60,7 @@ pub use freshness::Freshness;
 pub use identity::{Identity, Scope};
 pub use index::{Index, List, Size};
 pub use judge::{Dialect, Judge};
-pub use last_used::Sightings;
+pub use last_used::{Sightings, Writer};
 pub use metrics::Metrics;
 pub use second_look::SecondLook;
 pub use server::Tls;

@@ -4,10 +4,10 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future};
 use kube::Client;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use super::{
-    Freshness, Judge,
+    Freshness, Judge, Sightings, Writer,
     dialect::{grpc::Authorization, http::Http},
     feed::{self, Feed},
     server::{self, Handler, Protocol, Server, Tls},
@@ -63,11 +63,13 @@ impl Verifier {
     /// A verifier that learns of tokens through `client`.
     pub fn new(client: Client, settings: Settings, clock: Clock) -> Self {
         let freshness = Freshness::new(feed::watches(&settings.namespaces));
+        let judge = Judge::new(Arc::default(), Arc::new(freshness));
         let judge = Judge {
             clock,
             max_staleness: settings.max_staleness,
             trusted_proxies: settings.trusted_proxies.clone(),
-            ..Judge::new(Arc::default(), Arc::new(freshness))
+            sightings: Arc::new(Sightings::new(settings.last_used_interval, judge.metrics.clone())),
+            ..judge
         };
         Self {
             client,
@@ -84,6 +86,7 @@ impl Verifier {
     /// Runs until `shutdown` resolves; then answers what is under way and returns.
     pub async fn run(self, listeners: Listeners, shutdown: impl Future<Output = ()> + Send) {
         let judge = self.judge;
+        let writer = Writer::new(self.client.clone(), &judge);
         let feed = Feed {
             client: self.client,
             namespaces: self.settings.namespaces,
@@ -121,7 +124,13 @@ impl Verifier {
         };
         // What is under way when it is asked to end still needs the view.
         let knowing = future::join(feed.run(), renewing);
-        future::select(pin!(knowing), pin!(serving)).await;
+        // Until the last answer is given there may be something to write.
+        let (answered, all_answered) = oneshot::channel::<()>();
+        let answering = async move {
+            future::select(pin!(knowing), pin!(serving)).await;
+            drop(answered);
+        };
+        future::join(answering, writer.run(all_answered.map(|_| ()))).await;
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod faults;
+mod last_used;
 mod life;
 mod organisation;
 mod start;

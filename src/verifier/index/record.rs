@@ -3,24 +3,30 @@
 //! What many tokens share, their profile and their namespace, is a number here; names are written out; times are whole
 //! seconds.
 
+use std::ops::Range;
+
 use jiff::Timestamp;
 
 use super::arena::ALIGNMENT;
 use crate::{
-    api::{ApiToken, CredentialState},
+    api::{ApiToken, CredentialState, Sighting},
     domain::credential::Digest,
 };
 
-/// Bytes before the fields of variable length: length, generation, profile, namespace, flags.
-const HEADER: usize = 2 + 4 + 4 + 4 + 1;
+/// Bytes before the fields of variable length: length, generation, last use, profile, namespace, flags.
+const HEADER: usize = 2 + 4 + 4 + 4 + 4 + 1;
+/// What changes without a change of the token's: the generation and the last use.
+const NEWS: Range<usize> = 2..10;
+const LAST_USED: usize = 2 + 4;
 /// Where the fields begin that make two records of one token the same.
-const CONTENT: usize = 2 + 4;
+const CONTENT: usize = NEWS.end;
 const FLAGS: usize = HEADER - 1;
 
 const LIVE: u8 = 1;
 const SUSPENDED: u8 = 1 << 1;
 const HAS_NOT_BEFORE: u8 = 1 << 2;
 const HAS_UUID: u8 = 1 << 3;
+const HAS_LAST_REUSE: u8 = 1 << 4;
 
 const STATE: u8 = 0b11;
 const HAS_EXPIRY: u8 = 1 << 2;
@@ -62,7 +68,7 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn generation(self) -> u32 {
-        self.number(2)
+        self.number(NEWS.start)
     }
 
     pub(super) fn profile(self) -> u32 {
@@ -113,10 +119,24 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// When the token was last used, by its status, in seconds.
+    pub(in crate::verifier) fn last_used(self) -> Option<i64> {
+        Some(self.number(LAST_USED)).filter(|&at| at != 0).map(i64::from)
+    }
+
+    /// When a replaced credential of the token was last presented, by its status, in seconds.
+    pub(in crate::verifier) fn last_reuse(self) -> Option<i64> {
+        self.flag(HAS_LAST_REUSE).then(|| {
+            let mut fields = self.fields();
+            self.skip_to_last_reuse(&mut fields);
+            fields.signed()
+        })
+    }
+
     pub(in crate::verifier) fn credentials(self) -> impl Iterator<Item = CredentialRecord> + use<'a> {
         let mut fields = self.fields();
-        self.skip_to_not_before(&mut fields);
-        if self.flag(HAS_NOT_BEFORE) {
+        self.skip_to_last_reuse(&mut fields);
+        if self.flag(HAS_LAST_REUSE) {
             fields.signed();
         }
         let count = fields.byte();
@@ -129,6 +149,13 @@ impl<'a> Record<'a> {
         match self.flag(HAS_UUID) {
             true => drop(fields.take(16)),
             false => fields.skip_text(),
+        }
+    }
+
+    fn skip_to_last_reuse(self, fields: &mut Fields<'a>) {
+        self.skip_to_not_before(fields);
+        if self.flag(HAS_NOT_BEFORE) {
+            fields.signed();
         }
     }
 
@@ -153,10 +180,10 @@ pub(super) fn kill(bytes: &mut [u8]) {
     }
 }
 
-/// Says in which generation of the list the record at the start of `bytes` was seen.
-pub(super) fn set_generation(bytes: &mut [u8], generation: u32) {
-    if let Some(bytes) = bytes.get_mut(2..CONTENT) {
-        bytes.copy_from_slice(&generation.to_le_bytes());
+/// Takes over into the record at the start of `bytes` what is new in `newer`, a record of the same content.
+pub(super) fn renew(bytes: &mut [u8], newer: &[u8]) {
+    if let (Some(bytes), Some(newer)) = (bytes.get_mut(NEWS), newer.get(NEWS)) {
+        bytes.copy_from_slice(newer);
     }
 }
 
@@ -174,16 +201,23 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
     let uid = token.metadata.uid.as_deref().unwrap_or_default();
     let uuid = parse_uuid(uid);
     let not_before = token.spec.not_before.as_ref().map(|at| ceil(at.0));
+    let seconds = |sighting: &Sighting| sighting.at.0.as_second();
+    // Four bytes are enough until 2106; what is no such time is none, or the last.
+    let last_used = status.last_used.as_ref().map_or(0, |used| seconds(used).max(0));
+    let last_used = u32::try_from(last_used).unwrap_or(u32::MAX);
+    let last_reuse = status.last_reuse.as_ref().map(seconds);
 
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-    let mut bytes = vec![0; CONTENT];
-    set_generation(&mut bytes, generation);
+    let mut bytes = vec![0; NEWS.start];
+    bytes.extend(generation.to_le_bytes());
+    bytes.extend(last_used.to_le_bytes());
     bytes.extend(profile.to_le_bytes());
     bytes.extend(namespace.to_le_bytes());
     bytes.push(
         LIVE | flag(token.spec.suspended, SUSPENDED)
             | flag(not_before.is_some(), HAS_NOT_BEFORE)
-            | flag(uuid.is_some(), HAS_UUID),
+            | flag(uuid.is_some(), HAS_UUID)
+            | flag(last_reuse.is_some(), HAS_LAST_REUSE),
     );
     push_text(&mut bytes, token.metadata.name.as_deref()?)?;
     push_text(&mut bytes, status.client_id.as_deref().unwrap_or_default())?;
@@ -191,8 +225,8 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
         Some(uuid) => bytes.extend(uuid),
         None => push_text(&mut bytes, uid)?,
     }
-    if let Some(not_before) = not_before {
-        push_signed(&mut bytes, not_before);
+    for at in [not_before, last_reuse].into_iter().flatten() {
+        push_signed(&mut bytes, at);
     }
     bytes.push(u8::try_from(credentials.len()).ok()?);
     for credential in &credentials {

@@ -133,9 +133,9 @@ impl Store {
         let unchanged = known
             .zip(bytes.as_ref())
             .is_some_and(|(known, bytes)| known.same_content(bytes));
-        if let Some(old) = old.filter(|_| unchanged) {
-            // Most changes of a token are of its conditions and last use. They cost the index nothing.
-            record::set_generation(self.arena.get_mut(old), generation);
+        if let (Some(old), Some(bytes), true) = (old, &bytes, unchanged) {
+            // Most changes of a token are of its conditions and last use. They cost the index next to nothing.
+            record::renew(self.arena.get_mut(old), bytes);
             self.release(namespace_number, profile_number);
             return Some(());
         }

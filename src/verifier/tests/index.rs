@@ -213,3 +213,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_last_use_is_news_of_a_token_and_no_other_token() {
+    let told = |used: Option<&str>, reused: Option<&str>| {
+        let mut token = token("a", &[credential(1, "Active")]);
+        token["spec"]["notBefore"] = json!("2026-01-01T00:00:00Z");
+        token["status"]["lastUsed"] =
+            used.map_or(Value::Null, |at| json!({ "at": at, "from": "::1", "credential": 1 }));
+        token["status"]["lastReuse"] = reused.map_or(Value::Null, |at| json!({ "at": at }));
+        token
+    };
+    let known = |index: &Index| {
+        let decision = ask(index, 1);
+        let identity = decision.identity().unwrap();
+        (identity.last_used(), identity.last_reuse())
+    };
+    let index = index_of(&[told(None, None)]);
+    assert_eq!(known(&index), (None, None));
+    let size = index.size();
+    for (used, reused, expected) in [
+        (Some("1970-01-02T00:00:00Z"), None, (Some(86_400), None)),
+        (Some("1970-01-03T00:00:00.9Z"), None, (Some(172_800), None)),
+        // Times that no verifier writes.
+        (Some("2200-01-01T00:00:00Z"), None, (Some(i64::from(u32::MAX)), None)),
+        (Some("1960-01-01T00:00:00Z"), None, (None, None)),
+        (None, Some("1970-01-02T00:00:00Z"), (None, Some(86_400))),
+    ] {
+        index.apply_token(&parse(&told(used, reused)));
+        assert_eq!(known(&index), expected);
+        assert_eq!((index.size().tokens, index.size().credentials), (1, 1));
+        if reused.is_none() {
+            assert_eq!(index.size(), size);
+        }
+    }
+}
