@@ -2,7 +2,6 @@
 
 use std::{
     fs, io,
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use kube::{
 use rcgen::KeyPair;
 use serde_json::json;
 
-use super::process::Processes;
+use super::{free_ports, process::Processes};
 
 /// A machine that is busy with other things is slow.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -120,18 +119,6 @@ async fn wait(
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Ports that were free a moment ago.
-fn free_ports() -> io::Result<[u16; 3]> {
-    let listen = || TcpListener::bind("127.0.0.1:0");
-    // All of them at once, so that they differ.
-    let taken = [listen()?, listen()?, listen()?];
-    let mut ports = [0; 3];
-    for (port, listener) in ports.iter_mut().zip(&taken) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
 }
 
 /// Writes the key that service accounts' tokens are signed with, and the administrator's bearer token, and returns that.

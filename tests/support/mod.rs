@@ -14,14 +14,15 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 mod cluster;
-mod process;
+pub(crate) mod process;
 
 use std::{
     env,
     ffi::OsString,
     fs,
     future::Future,
-    io::Write,
+    io::{self, Write},
+    net::TcpListener,
     path::{Path, PathBuf},
     sync::Once,
     time::Duration,
@@ -176,6 +177,19 @@ where
     }
 }
 
+/// Ports that were free a moment ago.
+pub(crate) fn free_ports<const COUNT: usize>() -> io::Result<[u16; COUNT]> {
+    // All of them at once, so that they differ.
+    let taken: Vec<_> = (0..COUNT)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<io::Result<_>>()?;
+    let mut ports = [0; COUNT];
+    for (port, listener) in ports.iter_mut().zip(&taken) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
+
 fn given(variable: &str) -> Option<OsString> {
     env::var_os(variable).filter(|value| !value.is_empty())
 }
@@ -186,7 +200,7 @@ fn say_once(line: &str) {
 }
 
 /// On standard error itself: what goes through `eprintln` is shown of tests that failed only.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // There is nobody to tell that nobody can be told.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "{line}");
 }

@@ -17,7 +17,7 @@ rm -rf -- "$1"
 "#;
 
 /// Some processes and their directory, all gone when this is dropped or this process ends.
-pub(super) struct Processes {
+pub(crate) struct Processes {
     home: PathBuf,
     reaper: Child,
     pipe: Option<ChildStdin>,
@@ -26,7 +26,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// None yet, with a directory of their own.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let home = tempfile::Builder::new().prefix("tokenwright-test-").tempdir()?.keep();
         let mut reaper = Command::new("sh")
             .args(["-c", SCRIPT, "sh"])
@@ -46,16 +46,17 @@ impl Processes {
         })
     }
 
-    pub(super) fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
     /// Starts a program of a folder; what it prints goes into a file of the directory.
-    pub(super) fn start(&mut self, folder: &Path, name: &str, arguments: &[String]) -> io::Result<()> {
+    pub(crate) fn start(&mut self, folder: &Path, name: &str, arguments: &[String]) -> io::Result<()> {
         let log = File::create(self.log(name))?;
         let child = Command::new(folder.join(name))
             .args(arguments)
             .current_dir(&self.home)
+            .env("HOME", &self.home)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -69,7 +70,7 @@ impl Processes {
     }
 
     /// The first that ended by itself, with what it said last.
-    pub(super) fn ended(&mut self) -> Option<String> {
+    pub(crate) fn ended(&mut self) -> Option<String> {
         let name = self.children.iter_mut().find_map(|(name, child)| {
             let over = !matches!(child.try_wait(), Ok(None));
             over.then(|| name.clone())
@@ -78,7 +79,7 @@ impl Processes {
     }
 
     /// The last lines that a program printed.
-    pub(super) fn last_words(&self, name: &str) -> String {
+    pub(crate) fn last_words(&self, name: &str) -> String {
         const LINES: usize = 15;
         let said = std::fs::read(self.log(name)).unwrap_or_default();
         let said = String::from_utf8_lossy(&said).into_owned();

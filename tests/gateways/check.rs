@@ -1,0 +1,76 @@
+//! Whether a row came out as expected.
+
+use crate::{
+    backend::Received,
+    request::{Answer, Request},
+    rows::{Expected, Identity, Row},
+    tokens::Tokens,
+};
+
+/// What must not reach the service.
+const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "x-client-id", "x-secret-key"];
+
+/// `reached`: whether the request got to the service.
+pub(crate) fn check(row: &Row, answer: &Answer, reached: bool, tokens: &Tokens) -> Result<(), String> {
+    client_sees(answer, tokens)?;
+    match &row.expected {
+        Expected::LetIn(identity) => {
+            if answer.status != 200 {
+                return Err(format!("it was not let in: {answer:?}"));
+            }
+            service_sees(&row.request, answer, identity, tokens)
+        }
+        Expected::Refused(_) if reached => Err(format!("it reached the service: {answer:?}")),
+        Expected::Refused(statuses) if statuses.contains(&answer.status) => Ok(()),
+        Expected::Refused(statuses) => Err(format!("{statuses:?} expected: {answer:?}")),
+    }
+}
+
+/// Whoever is refused is told what is asked for; and nobody is told who he is.
+fn client_sees(answer: &Answer, tokens: &Tokens) -> Result<(), String> {
+    let challenge = answer.header("www-authenticate").unwrap_or_default();
+    if matches!(answer.status, 401 | 403) && !challenge.starts_with("Bearer realm=") {
+        return Err(format!("no challenge: {answer:?}"));
+    }
+    let names_identity = answer.headers.iter().any(|(name, _)| name.contains("tokenwright"));
+    if names_identity || answer.headers.iter().any(|(_, value)| tokens.is_in(value)) {
+        return Err(format!("it tells too much: {answer:?}"));
+    }
+    Ok(())
+}
+
+fn service_sees(request: &Request, answer: &Answer, identity: &Identity, tokens: &Tokens) -> Result<(), String> {
+    let received: Received = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+    let headers = &received.headers;
+    // One that is empty says no more than one that is not there.
+    let says_who = |(name, value): &&(String, String)| is_of_identity(name) && !value.is_empty();
+    let mut who: Vec<_> = headers.iter().filter(says_who).cloned().collect();
+    who.sort();
+    let wanted: Vec<_> = identity.clone().into_iter().collect();
+    if who != wanted {
+        return Err(format!("it is {who:?} and not {wanted:?}"));
+    }
+    let has_credential = CREDENTIALS.iter().any(|name| received.values(name).next().is_some());
+    if has_credential || tokens.is_in(&answer.body) {
+        return Err(format!("the credential was passed on: {headers:?}"));
+    }
+    if let Some((name, _)) = headers.iter().find(|(name, _)| name.contains(['_', '.'])) {
+        return Err(format!("{name} can be taken for another"));
+    }
+    let from = request.from.to_string();
+    let last = received.values("x-forwarded-for").next_back();
+    let last = last.and_then(|hops| hops.rsplit(',').next()).map(str::trim);
+    if last != Some(&from) || received.values("x-real-ip").any(|address| address != from) {
+        return Err(format!("{from} came as another address: {headers:?}"));
+    }
+    if received.length != request.body.len() {
+        return Err(format!("{} bytes of the body arrived", received.length));
+    }
+    Ok(())
+}
+
+/// However a service might read the name.
+fn is_of_identity(name: &str) -> bool {
+    let name = name.replace(|character: char| !character.is_alphanumeric(), "-");
+    name.starts_with("x-tokenwright-")
+}
