@@ -3,7 +3,7 @@
 //! kube's `watcher` keeps bookmarks and clean ends to itself, so that whoever listens cannot tell a quiet cluster from a
 //! connection that hangs; and it does not fall back where the API server has no streaming lists.
 
-use std::{collections::VecDeque, fmt::Debug, future, time::Duration};
+use std::{collections::VecDeque, fmt::Debug, future, io, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use kube::{
@@ -41,8 +41,9 @@ pub enum Update<K> {
 /// See the [module documentation](self).
 pub struct Watch<K> {
     api: Api<K>,
-    period: Duration,
-    renew: Receiver<()>,
+    labels: Option<String>,
+    period: Option<Duration>,
+    renewals: Option<Receiver<()>>,
     streaming: bool,
     /// Up to where everything has been told. None: a list is needed.
     version: Option<String>,
@@ -69,19 +70,40 @@ impl<K> Watch<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    /// Watches all that `api` reaches. After `period` the watch is taken up anew where it was, which costs one request
-    /// and shows that the API server still answers; when `renew` changes that happens at once, if not
-    /// within a second of the last time.
-    pub fn new(api: Api<K>, period: Duration, renew: Receiver<()>) -> Self {
+    /// Watches all that `api` reaches.
+    pub fn new(api: Api<K>) -> Self {
         Self {
             api,
-            period,
-            renew,
+            labels: None,
+            period: None,
+            renewals: None,
             streaming: true,
             version: None,
             state: State::Closed,
             opened: None,
             pause: Duration::ZERO,
+        }
+    }
+
+    /// Only objects with this label selector.
+    pub fn labels(self, selector: &str) -> Self {
+        Self {
+            labels: Some(selector.to_owned()),
+            ..self
+        }
+    }
+
+    /// After this long the watch is taken up anew where it was, which costs one request and shows that the API server
+    /// still answers. None: it stays for as long as the API server lets it, and a connection that hangs is not noticed.
+    pub fn period(self, period: Option<Duration>) -> Self {
+        Self { period, ..self }
+    }
+
+    /// The watch is taken up anew also when this changes, if not within a second of the last time.
+    pub fn renewals(self, renewals: Receiver<()>) -> Self {
+        Self {
+            renewals: Some(renewals),
+            ..self
         }
     }
 
@@ -118,8 +140,12 @@ where
         let Some(version) = self.version.clone() else {
             return self.begin().await;
         };
-        let seconds = u32::try_from(self.period.as_secs()).unwrap_or(u32::MAX).max(1);
-        let events = self.watch(&WatchParams::default().timeout(seconds), &version).await;
+        let seconds = |period: Duration| u32::try_from(period.as_secs()).unwrap_or(u32::MAX).max(1);
+        let parameters = WatchParams {
+            timeout: self.period.map(seconds),
+            ..self.parameters()
+        };
+        let events = self.watch(&parameters, &version).await;
         let events = events.inspect_err(|error| {
             if is_gone(error) {
                 self.version = None;
@@ -132,7 +158,7 @@ where
     async fn begin(&mut self) -> kube::Result<Update<K>> {
         if self.streaming {
             // Without a time of its own: a long list must not be cut off.
-            match self.watch(&WatchParams::default().initial_events(), "").await {
+            match self.watch(&self.parameters().initial_events(), "").await {
                 Ok(events) => self.state = State::Open { events, listing: true },
                 Err(error) if is_refused(&error) => self.streaming = false,
                 Err(error) => return Err(error),
@@ -148,14 +174,20 @@ where
         Ok(Update::Change(Event::Init))
     }
 
+    fn parameters(&self) -> WatchParams {
+        WatchParams {
+            label_selector: self.labels.clone(),
+            ..WatchParams::default()
+        }
+    }
+
     async fn watch(
         &mut self,
         parameters: &WatchParams,
         version: &str,
     ) -> kube::Result<BoxStream<'static, kube::Result<WatchEvent<K>>>> {
         self.opened = Some(Instant::now());
-        let opening = timeout(self.period + GRACE, self.api.watch(parameters, version));
-        let events = opening.await.unwrap_or_else(|_| Err(hung()))?;
+        let events = in_time(self.period, self.api.watch(parameters, version)).await??;
         Ok(events.boxed())
     }
 
@@ -172,7 +204,10 @@ where
             self.state = State::Closed;
             return Ok(Some(Update::Change(Event::InitDone)));
         };
-        let parameters = ListParams::default().limit(PAGE);
+        let parameters = ListParams {
+            label_selector: self.labels.clone(),
+            ..ListParams::default().limit(PAGE)
+        };
         let parameters = match token.as_str() {
             "" => parameters,
             token => parameters.continue_token(token),
@@ -200,16 +235,20 @@ where
             return Ok(None);
         };
         let may_renew = self.opened.map_or_else(Instant::now, |opened| opened + RENEWAL);
-        let renew = &mut self.renew;
+        let renewals = &mut self.renewals;
         let renewed = async {
             sleep_until(may_renew).await;
-            if renew.changed().await.is_err() {
+            let changed = match renewals {
+                Some(renewals) => renewals.changed().await.is_ok(),
+                None => false,
+            };
+            if !changed {
                 future::pending::<()>().await;
             }
         };
         let next = tokio::select! {
             biased;
-            next = timeout(self.period + GRACE, events.next()) => next,
+            next = in_time(self.period, events.next()) => next,
             () = renewed, if !*listing => Ok(None),
         };
         let event = match next {
@@ -219,7 +258,7 @@ where
                 return Ok(None);
             }
             Ok(Some(Err(error))) => return Err(self.broken(error)),
-            Err(_) => return Err(self.broken(hung())),
+            Err(hung) => return Err(self.broken(hung)),
         };
         let change = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) if *listing => Event::InitApply(object),
@@ -270,9 +309,13 @@ fn is_refused(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 422))
 }
 
-fn hung() -> kube::Error {
-    kube::Error::ReadEvents(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "the watch has not been answered in time",
-    ))
+/// What takes longer than the API server was asked to take hangs.
+async fn in_time<F: Future>(period: Option<Duration>, future: F) -> kube::Result<F::Output> {
+    let Some(period) = period else {
+        return Ok(future.await);
+    };
+    timeout(period + GRACE, future).await.map_err(|_| {
+        let why = "the watch has not been answered in time";
+        kube::Error::ReadEvents(io::Error::new(io::ErrorKind::TimedOut, why))
+    })
 }

@@ -6,15 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use futures::{Stream, StreamExt, channel::mpsc, future, future::BoxFuture};
+use futures::{
+    Stream, StreamExt,
+    channel::mpsc,
+    future::{self, BoxFuture},
+    stream,
+};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
     runtime::{
-        WatchStreamExt,
         reflector::{ObjectRef, Store, store, store::Writer},
-        watcher::{self, Event},
+        watcher::Event,
     },
 };
 use serde::de::DeserializeOwned;
@@ -25,7 +29,10 @@ use super::{
     gate::{Gate, Listed},
     secrets::{self, Seen},
 };
-use crate::api::{ApiToken, MANAGED_BY, Organisation};
+use crate::{
+    api::{ApiToken, MANAGED_BY, Organisation},
+    watch::{Update, Watch},
+};
 
 type Tokens = DeserializeGuard<ApiToken>;
 type Organisations = DeserializeGuard<Organisation>;
@@ -132,12 +139,8 @@ fn feed_tokens<'a>(
     organisations: Queue<Organisations>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
-        let stream = watch(
-            ctx,
-            "apitokens",
-            scoped::<Tokens>(&ctx.client, namespace.as_deref()),
-            config(ctx),
-        );
+        let watch = Watch::new(scoped::<Tokens>(&ctx.client, namespace.as_deref()));
+        let stream = changes_of(ctx, "apitokens", watch);
         let mut stream = std::pin::pin!(stream.map(slim_token));
         let known = store.as_reader();
         while let Some(event) = stream.next().await {
@@ -201,9 +204,9 @@ fn feed_secrets<'a>(
     queue: Queue<Tokens>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
-        let config = config(ctx).labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
         let api: Api<PartialObjectMeta<Secret>> = scoped(&ctx.client, namespace.as_deref());
-        let mut stream = std::pin::pin!(watch(ctx, "secrets", api, config));
+        let watch = Watch::new(api).labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
+        let mut stream = std::pin::pin!(changes_of(ctx, "secrets", watch));
         while let Some(event) = stream.next().await {
             let mut concerned = Vec::new();
             {
@@ -260,7 +263,7 @@ fn feed_organisations<'a>(
     tokens: Vec<Queue<Tokens>>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
-        let stream = watch(ctx, "organisations", Api::all(ctx.client.clone()), config(ctx));
+        let stream = changes_of(ctx, "organisations", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
         while let Some(event) = stream.next().await {
             if let Event::Apply(touched) | Event::InitApply(touched) | Event::Delete(touched) = &event {
@@ -292,7 +295,7 @@ fn feed_namespaces<'a>(
     tokens: Vec<Queue<Tokens>>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
-        let stream = watch(ctx, "namespaces", Api::all(ctx.client.clone()), config(ctx));
+        let stream = changes_of(ctx, "namespaces", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Namespaces>));
         while let Some(event) = stream.next().await {
             let changed = changes(&mut store, &event, |namespace| Some(namespace.labels().clone()));
@@ -394,13 +397,6 @@ where
     let _ = queue.unbounded_send(reference);
 }
 
-fn config(ctx: &Context) -> watcher::Config {
-    watcher::Config {
-        timeout: ctx.settings.watch_timeout,
-        ..watcher::Config::default().streaming_lists()
-    }
-}
-
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -411,28 +407,27 @@ where
     }
 }
 
-/// A watch that goes on for ever: errors are reported and counted, and followed by another try after a pause.
-fn watch<'a, K>(
+/// The changes that a watch tells. What goes wrong with it is reported and counted.
+fn changes_of<'a, K>(
     ctx: &'a Arc<Context>,
     resource: &'static str,
-    api: Api<K>,
-    config: watcher::Config,
+    watch: Watch<K>,
 ) -> impl Stream<Item = Event<K>> + Send + 'a
 where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    kube::runtime::watcher(api, config)
-        .default_backoff()
-        .filter_map(move |event| {
-            future::ready(match event {
-                Ok(event) => Some(event),
+    stream::unfold(watch.period(ctx.settings.watch_period), move |mut watch| async move {
+        loop {
+            match watch.next().await {
+                Ok(Update::Change(change)) => return Some((change, watch)),
+                Ok(Update::Current) => {}
                 Err(error) => {
                     ctx.metrics.watch_failed(resource);
                     tracing::warn!(resource, %error, "a watch failed; trying again");
-                    None
                 }
-            })
-        })
+            }
+        }
+    })
 }
 
 /// Leaves out what nobody here reads and what fills the memory.

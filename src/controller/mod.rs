@@ -48,8 +48,8 @@ pub struct Settings {
     pub history: usize,
     /// How often the wall clock is compared with the monotonic one, so that a jump does not delay what has become due.
     pub clock_check: Option<Duration>,
-    /// For how long one watch request runs; `Some(0)` leaves it to the server.
-    pub watch_timeout: Option<u32>,
+    /// After how long a watch is taken up anew, which is how one that hangs is noticed. None: never.
+    pub watch_period: Option<Duration>,
     /// How long changes of tokens are gathered before an organisation's counts are written.
     pub count_after: Duration,
 }
@@ -61,7 +61,7 @@ impl Default for Settings {
             concurrency: 32,
             history: 3,
             clock_check: Some(Duration::from_secs(15)),
-            watch_timeout: None,
+            watch_period: Some(Duration::from_secs(60)),
             count_after: Duration::from_secs(1),
         }
     }

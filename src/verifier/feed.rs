@@ -64,7 +64,8 @@ impl Feed {
     }
 
     async fn keep<K: Kept>(&self, number: usize, api: Api<K>, scope: Option<&str>) {
-        let mut watch = Watch::new(api, self.period, self.second_look.renewals());
+        let watch = Watch::new(api).period(Some(self.period));
+        let mut watch = watch.renewals(self.second_look.renewals());
         // Until a list is complete, what is gone may still be in the index.
         let mut complete = false;
         loop {

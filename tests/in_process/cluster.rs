@@ -59,7 +59,7 @@ impl Cluster {
         Self::with_settings(Settings {
             // No timer but those of the tokens: years pass in leaps.
             clock_check: None,
-            watch_timeout: Some(0),
+            watch_period: None,
             ..Settings::default()
         })
         .await

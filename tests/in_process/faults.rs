@@ -254,6 +254,37 @@ async fn watches_that_end_or_are_too_old_are_begun_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_hangs_is_noticed() {
+    let mut cluster = Cluster::with_watch_timeouts().await;
+    cluster.run_controller();
+    cluster.issue("web", json!({})).await;
+    cluster.sandbox.faults().hang_watches("*");
+    cluster.delete_secret("web").await;
+    assert_eq!(cluster.token("web").await.held(), None, "the watches do not hang");
+    cluster.pass(Duration::from_secs(70)).await;
+    assert_eq!(cluster.token("web").await.held(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
+    let mut cluster = Cluster::without_controller().await;
+    for number in 0..3 {
+        cluster.create(&format!("t{number}"), json!({})).await;
+    }
+    for resource in ["apitokens", "organisations", "namespaces", "secrets"] {
+        let first = Match::any().verb("watch").resource(resource).times(1);
+        cluster.sandbox.faults().inject(first, Fault::fail(422, "Invalid"));
+    }
+    cluster.run_controller();
+    cluster.idle().await;
+    for number in 0..3 {
+        assert_eq!(cluster.token(&format!("t{number}")).await.held(), Some(1));
+    }
+    let asked = cluster.sandbox.requests().all();
+    assert_eq!(asked.iter().filter(|request| request.verb == "list").count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wall_clock_that_leaps_is_noticed() {
     use std::sync::{
         Arc,
@@ -261,7 +292,7 @@ async fn a_wall_clock_that_leaps_is_noticed() {
     };
     let leap = Arc::new(AtomicI64::new(0));
     let mut cluster = Cluster::with_settings(Settings {
-        watch_timeout: Some(0),
+        watch_period: None,
         ..Settings::default()
     })
     .await;

@@ -50,7 +50,7 @@ async fn a_controller_that_sees_some_namespaces_does_not_count() {
     let settings = Settings {
         namespaces: vec!["shop".to_owned()],
         clock_check: None,
-        watch_timeout: Some(0),
+        watch_period: None,
         ..Settings::default()
     };
     let mut cluster = Cluster::with_settings(settings).await;

@@ -70,7 +70,7 @@ async fn it_is_ready_only_when_every_namespace_is_listed() {
         let mut cluster = Cluster::with_settings(Settings {
             namespaces: vec!["blog".to_owned(), "shop".to_owned()],
             clock_check: None,
-            watch_timeout: Some(0),
+            watch_period: None,
             ..Settings::default()
         })
         .await;
