@@ -10,6 +10,12 @@ pub(crate) async fn verified(stage: &Stage) {
     let token = stage.secret().await;
     assert_eq!(ask(stage, &token).await, "200 ");
 
+    // The use comes back.
+    stage
+        .wait("apitoken/t", "jsonpath={.status.lastUsed.credential}=1")
+        .await;
+    assert_eq!(stage.path("apitoken/t", "{.status.lastUsed.from}").await, "127.0.0.1");
+
     stage.token("  suspended: true\n").await;
     until(stage, &token, REFUSED).await;
     stage.token("  suspended: false\n").await;
