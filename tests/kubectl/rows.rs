@@ -568,7 +568,14 @@ async fn every_row_holds_on_a_real_api_server() {
         "--metrics",
         any,
     ];
-    let settings = ["--last-used-interval", "10s", "--log", "debug"];
+    let settings = [
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--last-used-interval",
+        "10s",
+        "--log",
+        "debug",
+    ];
     let mut verifier = Process::start(&[&verifier[..], &settings[..]].concat());
     let address = verifier.word_after("http=").await;
     let cleans_up = server.cleans_up("the row of deletion");

@@ -14,7 +14,7 @@ pub(crate) async fn verified(stage: &Stage) {
     stage
         .wait("apitoken/t", "jsonpath={.status.lastUsed.credential}=1")
         .await;
-    assert_eq!(stage.path("apitoken/t", "{.status.lastUsed.from}").await, "127.0.0.1");
+    assert_eq!(stage.path("apitoken/t", "{.status.lastUsed.from}").await, "203.0.113.9");
 
     stage.token("  suspended: true\n").await;
     until(stage, &token, REFUSED).await;
@@ -27,7 +27,8 @@ pub(crate) async fn verified(stage: &Stage) {
 
 async fn ask(stage: &Stage, token: &str) -> String {
     let path = format!("/forward-auth?organisation={}", stage.name);
-    get_with(&stage.verifier, &path, &format!("Authorization: Bearer {token}\r\n")).await
+    let headers = format!("Authorization: Bearer {token}\r\nX-Forwarded-For: 203.0.113.9\r\n");
+    get_with(&stage.verifier, &path, &headers).await
 }
 
 /// Asks until it is answered so.
