@@ -1,6 +1,7 @@
 //! Real gateways with the configurations of `examples/gateways`, in front of a service that tells what it received.
 //!
 //! Each of them is asked the same. Envoy, Traefik and Caddy are fetched on first use; NGINX is the one on the PATH.
+//! `ENVOY`, `TRAEFIK`, `CADDY` and `NGINX` are paths of others to take.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
@@ -51,7 +52,9 @@ async fn suite(gateway: Gateway) {
     let mut stage = Stage::set(gateway, &program).await;
     let failed: Vec<String> = stage.play(&rows::rows(&stage.tokens)).await;
     assert!(failed.is_empty(), "{gateway:?}:\n{}", failed.join("\n"));
+    stage.nobody_wrote_down_a_token();
     stage.a_deleted_token_is_refused().await;
     stage.nobody_enters_without_the_verifier().await;
+    stage.nobody_wrote_down_a_token();
     stage.nobody_enters_on_a_view_that_is_too_old().await;
 }

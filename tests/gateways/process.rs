@@ -25,6 +25,11 @@ impl Process {
         Self { name, processes }
     }
 
+    /// All that it printed.
+    pub(crate) fn said(&self) -> String {
+        self.processes.said(&self.name)
+    }
+
     pub(crate) fn last_words(&self) -> String {
         format!("{}: {}", self.name, self.processes.last_words(&self.name))
     }

@@ -101,26 +101,31 @@ pub(crate) fn member(tokens: &Tokens) -> Row {
     )
 }
 
-fn let_in(tokens: &Tokens) -> Vec<Row> {
+/// A good token in each of the headers that may carry it.
+pub(crate) fn in_every_header(tokens: &Tokens) -> Vec<Row> {
     let token = tokens.of("reader");
-    let secret = &token.secret;
     let as_reader = || Expected::LetIn(reader(tokens));
-    let [id, key] = pair(token);
     vec![
         Row::new("a bearer token", [bearer(token)], as_reader()),
-        Row::new("a key", [format!("X-API-Key: {secret}")], as_reader()),
+        Row::new("a key", [format!("X-API-Key: {}", token.secret)], as_reader()),
         Row::new("a client ID and its secret key", pair(token), as_reader()),
         Row::new("Basic", [basic(token)], as_reader()),
-        Row::new(
-            "names in lower case",
-            [format!("authorization: bearer {secret}")],
-            as_reader(),
-        ),
+    ]
+}
+
+fn let_in(tokens: &Tokens) -> Vec<Row> {
+    let token = tokens.of("reader");
+    let as_reader = || Expected::LetIn(reader(tokens));
+    let in_lower_case = format!("authorization: bearer {}", token.secret);
+    let [id, key] = pair(token);
+    let others = [
+        Row::new("names in lower case", [in_lower_case], as_reader()),
         Row::new("one credential in two ways", [bearer(token), id, key], as_reader()),
         // Longer than what the verifier would read.
         Row::new("with a body", [bearer(token)], as_reader()).with_body(100_000),
         member(tokens),
-    ]
+    ];
+    in_every_header(tokens).into_iter().chain(others).collect()
 }
 
 fn refused(tokens: &Tokens) -> Vec<Row> {

@@ -107,7 +107,9 @@ impl Stage {
 
     pub(crate) async fn nobody_enters_without_the_verifier(&mut self) {
         self.verifier = None;
-        self.until_refused(&rows::good(&self.tokens), &[500, 502, 503]).await;
+        for row in rows::in_every_header(&self.tokens) {
+            self.until_refused(&row, &[500, 502, 503]).await;
+        }
         self.verifier = Some(verifier(&self.kubectl, &self.addresses, "2s").await);
         self.until_let_in().await;
     }
@@ -116,6 +118,14 @@ impl Stage {
     pub(crate) async fn nobody_enters_on_a_view_that_is_too_old(&mut self) {
         self.server.take().unwrap().shutdown().await;
         self.until_refused(&rows::good(&self.tokens), &[500, 502, 503]).await;
+    }
+
+    /// Neither of those that were let in nor of those that were refused, nor while there was no verifier.
+    pub(crate) fn nobody_wrote_down_a_token(&self) {
+        for process in self.verifier.iter().chain([&self.gateway]) {
+            let said = process.said();
+            assert!(!self.tokens.is_in(&said), "{said}");
+        }
     }
 
     async fn until_let_in(&self) {
@@ -178,6 +188,8 @@ async fn verifier(kubectl: &Kubectl, addresses: &Addresses, max_staleness: &str)
         "127.0.0.1",
         "--max-staleness",
         max_staleness,
+        "--log",
+        "tokenwright=trace",
     ];
     let process = Process::start(program, &[], &arguments);
     let asking = Request {

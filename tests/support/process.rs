@@ -81,11 +81,16 @@ impl Processes {
     /// The last lines that a program printed.
     pub(crate) fn last_words(&self, name: &str) -> String {
         const LINES: usize = 15;
-        let said = std::fs::read(self.log(name)).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said).into_owned();
+        let said = self.said(name);
         let lines: Vec<&str> = said.lines().collect();
         let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
         format!("It said last:\n{last}")
+    }
+
+    /// All that a program printed.
+    pub(crate) fn said(&self, name: &str) -> String {
+        let said = std::fs::read(self.log(name)).unwrap_or_default();
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     fn log(&self, name: &str) -> PathBuf {
