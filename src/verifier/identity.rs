@@ -169,13 +169,17 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({self})")
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (namespace, name) = (self.namespace(), self.name());
         write!(
             f,
-            "Identity({}: {}/{} credential {})",
-            self.organisation,
-            self.namespace,
-            self.name(),
-            self.credential
+            "{namespace}/{name} of {}, credential {}",
+            self.organisation, self.credential
         )
     }
 }

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tracing::field::display;
+
 use super::{
     Code, Decision, Freshness, Index, Metrics, Moment, Request, Requirements, SecondLook,
     credential::{HeaderPair, Presented},
@@ -127,6 +129,13 @@ impl Judge {
             };
             self.second_look.look(&digest, &mut again).await;
         }
+        tracing::debug!(
+            dialect = dialect.as_str(),
+            code = decision.code.as_str(),
+            token = decision.subject().map(display),
+            address = address.map(display),
+            "decided"
+        );
         self.metrics.decided(dialect, decision.code);
         self.sightings.note(&decision, address, self.clock.now());
         decision
