@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use tracing::field::display;
-
 use super::{
     Code, Decision, Freshness, Index, Metrics, Moment, Request, Requirements, SecondLook,
     credential::{HeaderPair, Presented},
