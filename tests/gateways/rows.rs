@@ -14,8 +14,8 @@ use crate::{
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// The address that the organisation's IP filter allows.
 const OFFICE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-/// A route that asks for `queries:read`.
-const QUERIES: &str = "/queries/today";
+/// A route that asks for `orders:read`.
+const ORDERS: &str = "/orders/today";
 
 pub(crate) struct Row {
     pub(crate) name: String,
@@ -44,7 +44,7 @@ impl Row {
     fn new(name: &str, lines: impl IntoIterator<Item = String>, expected: Expected) -> Self {
         let request = Request {
             from: OUTSIDE,
-            path: QUERIES.to_owned(),
+            path: ORDERS.to_owned(),
             lines: lines.into_iter().collect(),
             body: String::new(),
         };
@@ -157,7 +157,7 @@ fn refused(tokens: &Tokens) -> Vec<Row> {
             &[bearer(reader), format!("X-API-Key: {}", ann.secret)],
         ),
         refused("two joined", &[format!("{}, Bearer {secret}", bearer(reader))]),
-        refused("in the query", &[]).at(&format!("{QUERIES}?access_token={secret}")),
+        refused("in the query", &[]).at(&format!("{ORDERS}?access_token={secret}")),
         Row::new("a header twice", [bearer(reader), bearer(reader)], UNAUTHORISED_OR_BAD),
         Row::new("two of them", [bearer(reader), bearer(ann)], UNAUTHORISED_OR_BAD),
         Row::new("another organisation's", [bearer(tokens.of("stranger"))], FORBIDDEN),
@@ -175,18 +175,18 @@ fn routes(tokens: &Tokens) -> Vec<Row> {
         Row::new("and somebody", [], UNAUTHORISED).at("/account/me"),
         Row::new("an open route", [], anybody()).at("/healthz"),
         Row::new("with a token it does not ask for", [clerk.clone()], anybody()).at("/healthz"),
-        Row::new("nobody by way of it", [], UNAUTHORISED_OR_BAD).at("/healthz/../queries/today"),
+        Row::new("nobody by way of it", [], UNAUTHORISED_OR_BAD).at("/healthz/../orders/today"),
     ];
     for path in [
-        "/account/../queries/today",
-        "/account/%2e%2e/queries/today",
-        "/account/..%2fqueries/today",
-        "/account/me/../../queries/today",
-        "//queries/today",
+        "/account/../orders/today",
+        "/account/%2e%2e/orders/today",
+        "/account/..%2forders/today",
+        "/account/me/../../orders/today",
+        "//orders/today",
         "/%71ueries/today",
         "/healthz/",
-        "/healthz/../queries/today",
-        "/healthz/..%2fqueries/today",
+        "/healthz/../orders/today",
+        "/healthz/..%2forders/today",
     ] {
         rows.push(Row::new(path, [clerk.clone()], FORBIDDEN_OR_BAD).at(path));
     }
@@ -197,7 +197,7 @@ fn routes(tokens: &Tokens) -> Vec<Row> {
 fn forged_routes(tokens: &Tokens) -> Vec<Row> {
     let (clerk, stranger) = (bearer(tokens.of("clerk")), bearer(tokens.of("stranger")));
     let as_clerk = |line: &str| Row::new(line, [clerk.clone(), line.to_owned()], FORBIDDEN);
-    let in_query = "/queries/today?organisation=globex&permission=bookings:write";
+    let in_query = "/orders/today?organisation=globex&permission=bookings:write";
     vec![
         as_clerk("X-Original-URI: /account/me"),
         as_clerk("X-Original-URL: /account/me"),
@@ -297,7 +297,7 @@ fn forged_addresses(tokens: &Tokens) -> Vec<Row> {
     rows
 }
 
-const READER: &str = "queries:read,reports:read";
+const READER: &str = "orders:read,reports:read";
 
 fn reader(tokens: &Tokens) -> Identity {
     identity(tokens, "reader", "Reader", READER, "checkout")
