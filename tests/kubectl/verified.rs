@@ -10,12 +10,6 @@ pub(crate) async fn verified(stage: &Stage) {
     let token = stage.secret().await;
     assert_eq!(ask(stage, &token).await, "200 ");
 
-    // The use comes back.
-    stage
-        .wait("apitoken/t", "jsonpath={.status.lastUsed.credential}=1")
-        .await;
-    assert_eq!(stage.path("apitoken/t", "{.status.lastUsed.from}").await, "203.0.113.9");
-
     stage.token("  suspended: true\n").await;
     until(stage, &token, REFUSED).await;
     stage.token("  suspended: false\n").await;
@@ -23,6 +17,32 @@ pub(crate) async fn verified(stage: &Stage) {
 
     stage.run(&["delete", "apitoken", "t"]).await;
     until(stage, &token, REFUSED).await;
+}
+
+pub(crate) async fn last_used(stage: &Stage) {
+    stage.token("").await;
+    stage.ready().await;
+    let token = stage.secret().await;
+    until(stage, &token, "200 ").await;
+    stage
+        .wait("apitoken/t", "jsonpath={.status.lastUsed.credential}=1")
+        .await;
+    assert_eq!(stage.path("apitoken/t", "{.status.lastUsed.from}").await, "203.0.113.9");
+    let table = stage.run(&["get", "apitoken", "t"]).await;
+    let (header, row) = table.split_once('\n').unwrap();
+    let column = row.chars().nth(header.find("LAST USED").unwrap());
+    assert!(column.is_some_and(|first| first.is_ascii_digit()), "{table}");
+
+    stage.token("  rotation: {trigger: now, overlap: 0s}\n").await;
+    stage.rotations(1).await;
+    until(stage, &token, REFUSED).await;
+    stage.wait("apitoken/t", "condition=ReuseDetected").await;
+    stage.event("ReuseDetected").await;
+    let described = stage.run(&["describe", "apitoken", "t"]).await;
+    let sentence = "Credential 1, which has been replaced, was presented from 203.0.113.9 at ";
+    assert_eq!(described.matches(sentence).count(), 2, "{described}");
+    let successor = stage.secret().await;
+    until(stage, &successor, "200 ").await;
 }
 
 async fn ask(stage: &Stage, token: &str) -> String {
