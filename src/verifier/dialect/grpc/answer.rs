@@ -114,11 +114,16 @@ fn overwrite(key: Bytes, value: Bytes) -> HeaderValueOption {
     }
 }
 
-/// Whether servers that read `_` as `-` would take this header for one that says who was let in.
+/// Whether this would be taken for a header that says who was let in by servers that read all punctuation in a name as
+/// the same, as those do that make an environment variable of it.
 fn is_alias(name: &str) -> bool {
-    let same = |(one, other): (u8, u8)| one.eq_ignore_ascii_case(&other) || one == b'_' && other == b'-';
-    let stands_for = |known: &&str| known.len() == name.len() && name.bytes().zip(known.bytes()).all(same);
-    name.contains('_') && identity::HEADERS.iter().any(stands_for)
+    let is_read_as = |(one, other): (u8, u8)| match other {
+        b'-' => !one.is_ascii_alphanumeric(),
+        _ => one.eq_ignore_ascii_case(&other),
+    };
+    let is_alias_of = |known: &&str| known.len() == name.len() && name.bytes().zip(known.bytes()).all(is_read_as);
+    let known = identity::HEADERS.iter();
+    known.clone().any(is_alias_of) && !known.clone().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 fn metadata(identity: &Identity) -> Vec<Field> {

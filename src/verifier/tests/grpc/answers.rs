@@ -56,6 +56,7 @@ fn identity_headers_of_the_client_and_what_reads_like_them_do_not_pass() {
         ("x-tokenwright-role", "Owner"),
         ("x_tokenwright_user", "root"),
         ("X-Tokenwright_Role", "Owner"),
+        ("x.tokenwright.user", "root"),
         ("x_other", "1"),
     ];
     let answer = shown(check(&judge(), &question(INSIDE, &brought, &[])));
@@ -72,6 +73,7 @@ fn identity_headers_of_the_client_and_what_reads_like_them_do_not_pass() {
             "x-client-id",
             "x-secret-key",
             "x-tokenwright-user",
+            "x.tokenwright.user",
             "x_tokenwright_user"
         ]
     );
