@@ -2,16 +2,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::api::{
+    core::v1::Secret,
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
-use tokenwright::verifier::{
-    Code, Decision, Dialect, Judge, Listeners, Requirements, Settings, Verifier,
-    credential::{Credential, Presented},
+use tokenwright::{
+    api::ApiToken,
+    verifier::{
+        Code, Decision, Dialect, Judge, Listeners, Requirements, Settings, Verifier,
+        credential::{Credential, Presented},
+    },
 };
 use tokio::sync::oneshot;
 
@@ -259,4 +265,32 @@ async fn a_token_that_can_no_longer_be_read_is_nobodys() {
         .unwrap();
     cluster.idle().await;
     assert_eq!(verifier.code(&token).await, Code::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_knows_the_tokens_of_the_namespaces_it_was_given_and_no_others() {
+    let mut cluster = cluster().await;
+    cluster.create_namespace("blog").await;
+    let both = json!({ "namespaces": { "names": ["shop", "blog"] } });
+    cluster.organisation(both).await;
+    cluster.run_controller();
+    let shop = issued(&cluster, "web").await;
+    let blog: Api<ApiToken> = Api::namespaced(cluster.client.clone(), "blog");
+    let token = ApiToken::new("web", cluster.token("web").await.token.spec);
+    blog.create(&PostParams::default(), &token).await.unwrap();
+    cluster.idle().await;
+    let secret = Api::<Secret>::namespaced(cluster.client.clone(), "blog")
+        .get("web")
+        .await
+        .unwrap();
+    let elsewhere = String::from_utf8(secret.data.unwrap()["token"].0.clone()).unwrap();
+
+    let settings = Settings {
+        namespaces: vec!["shop".to_owned()],
+        ..Settings::default()
+    };
+    let verifier = verifier(&cluster, settings).await;
+    assert!(verifier.judge.is_ready());
+    assert_eq!(verifier.code(&shop).await, Code::Valid);
+    assert_eq!(verifier.code(&elsewhere).await, Code::Unknown);
 }
