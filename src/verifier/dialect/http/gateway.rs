@@ -1,6 +1,6 @@
 //! What all gateways have in common: they ask about a request of their client, whose headers they pass on.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::LazyLock};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -146,13 +146,15 @@ fn strips_what_counts(headers: &HeaderMap, pair: &HeaderPair) -> bool {
 
 /// Lets a request in, and tells whose it is.
 fn admission(identity: &Identity) -> Reply {
+    static NAMES: LazyLock<[HeaderName; 8]> = LazyLock::new(|| identity::HEADERS.map(HeaderName::from_static));
     let mut reply = reply::empty(StatusCode::OK);
-    for (name, value) in identity::HEADERS.into_iter().zip(identity::values(identity)) {
+    reply.headers_mut().reserve(NAMES.len());
+    for (name, value) in NAMES.iter().zip(identity::values(identity)) {
         // Refused rather than told half of who it is; what is encoded always is a header's value.
         let Ok(value) = HeaderValue::try_from(value) else {
             return refusal::refusal(Code::Unknown, &Requirements::default());
         };
-        reply.headers_mut().insert(HeaderName::from_static(name), value);
+        reply.headers_mut().insert(name, value);
     }
     reply
 }
