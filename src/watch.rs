@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
+use crate::pause::growing_pause;
+
 /// The annotation of the bookmark after which a streaming list is complete.
 const LIST_ENDS: &str = "k8s.io/initial-events-end";
 /// How many objects a page of a list has, where lists cannot be streamed.
@@ -26,7 +28,6 @@ const PAGE: u32 = 500;
 const GRACE: Duration = Duration::from_secs(5);
 /// A watch that was asked to be renewed is not renewed more often than this.
 const RENEWAL: Duration = Duration::from_secs(1);
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a watch tells.
@@ -49,7 +50,8 @@ pub struct Watch<K> {
     version: Option<String>,
     state: State<K>,
     opened: Option<Instant>,
-    pause: Duration,
+    /// In a row, so far.
+    failures: u32,
 }
 
 enum State<K> {
@@ -81,7 +83,7 @@ where
             version: None,
             state: State::Closed,
             opened: None,
-            pause: Duration::ZERO,
+            failures: 0,
         }
     }
 
@@ -112,13 +114,14 @@ where
     /// # Errors
     /// What went wrong, for a log: the call after it tries again, after a pause that grows.
     pub async fn next(&mut self) -> kube::Result<Update<K>> {
-        if !self.pause.is_zero() {
-            sleep(self.pause.mul_f64(rand::random_range(0.5..=1.0))).await;
+        if let Some(before) = self.failures.checked_sub(1) {
+            sleep(growing_pause(before, LONGEST_PAUSE, rand::random())).await;
         }
         let result = self.advance().await;
-        self.pause = match result {
-            Ok(_) => Duration::ZERO,
-            Err(_) => (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE),
+        self.failures = if result.is_ok() {
+            0
+        } else {
+            self.failures.saturating_add(1)
         };
         result
     }

@@ -38,6 +38,9 @@ async fn cluster() -> Cluster {
         "metadata": { "name": "verifier" },
         "rules": [
             { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens", "organisations"], "verbs": ["list", "watch"] },
+            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens"], "verbs": ["get"] },
+            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens/status"], "verbs": ["patch"] },
+            { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] },
             { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"] },
         ],
     }))
