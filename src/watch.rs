@@ -39,7 +39,7 @@ pub enum Update<K> {
     Current,
 }
 
-/// See the [module documentation](self).
+/// A watch of all objects of one kind, or of those with a label.
 pub struct Watch<K> {
     api: Api<K>,
     labels: Option<String>,

@@ -5,7 +5,7 @@
 //!                  └──► queue ──► organisation::reconcile (counts)
 //! ```
 //!
-//! Everything the decisions rest on is in the API objects; what is kept in memory ([`Memory`](context::Memory)) only
+//! Everything the decisions rest on is in the API objects; what is kept in memory (`context::Memory`) only
 //! saves requests, and a restart without it ends in the same state.
 
 mod backoff;

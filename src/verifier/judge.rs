@@ -59,7 +59,7 @@ impl Dialect {
     }
 }
 
-/// See the [module documentation](self).
+/// What every dialect asks: the pure decision with all that it needs to know, and what follows from it.
 #[derive(Debug)]
 pub struct Judge {
     /// What is known of the cluster.

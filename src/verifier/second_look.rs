@@ -25,7 +25,7 @@ const WAITING: usize = 256;
 const REMEMBERED: Duration = Duration::from_secs(60);
 const REMEMBERED_AT_MOST: usize = 4096;
 
-/// See the [module documentation](self).
+/// What is done before a credential is called unknown: its news may still be on the way.
 #[derive(Debug)]
 pub struct SecondLook {
     renew: watch::Sender<()>,

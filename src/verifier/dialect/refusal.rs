@@ -8,7 +8,7 @@ use http::{
 use super::challenge::challenge;
 use crate::verifier::{Code, Requirements};
 
-/// See the [module documentation](self).
+/// What a refused client is told.
 #[derive(Clone, Debug)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,

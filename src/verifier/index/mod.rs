@@ -36,7 +36,7 @@ pub(super) use store::{Found, Profile, Store};
 use super::credential::HeaderPair;
 use crate::api::{ApiToken, Organisation};
 
-/// See the [module documentation](self).
+/// What the verifier knows of the cluster, asked by the digest of a token.
 #[derive(Debug)]
 pub struct Index(RwLock<Store>);
 

@@ -33,7 +33,7 @@ const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 const LONGEST_ECHO: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// See the [module documentation](self).
+/// Uses, and reuses of replaced credentials, that were seen and are not written yet.
 #[derive(Debug)]
 pub struct Sightings {
     interval: Duration,

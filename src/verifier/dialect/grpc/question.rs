@@ -14,7 +14,7 @@ use crate::{
 
 const FORWARDED: &str = "x-forwarded-for";
 
-/// See the [module documentation](self).
+/// A question, as its message has it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Question<'r> {
     attributes: Option<&'r AttributeContext>,

@@ -103,8 +103,9 @@ impl Http {
             Endpoint::Gateway(gateway) => gateway.answer(&self.judge, parts, peer).await,
             Endpoint::Verify => verify::answer(&self.judge, parts, body).await,
             Endpoint::Introspect => introspect::answer(&self.judge, parts, body, peer).await,
-            Endpoint::Alive => reply::text(StatusCode::OK, "ok\n"),
-            Endpoint::Ready if self.judge.is_ready() => reply::text(StatusCode::OK, "ok\n"),
+            // Not 200, which lets in: where an Envoy was given no path_prefix, this is its client's path.
+            Endpoint::Alive => reply::empty(StatusCode::NO_CONTENT),
+            Endpoint::Ready if self.judge.is_ready() => reply::empty(StatusCode::NO_CONTENT),
             Endpoint::Ready => reply::text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "What is known of the cluster is not complete yet, or too old.\n",
