@@ -7,7 +7,7 @@ mod sockets;
 mod spoofing;
 mod verify;
 
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 
 use super::*;
