@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use super::{
     Code, Decision, Freshness, Index, Metrics, Moment, Request, Requirements, SecondLook,
     credential::{HeaderPair, Presented},
@@ -116,13 +118,14 @@ impl Judge {
             address,
             requires,
         };
-        let mut decision = self.decide(&request);
+        let now = self.clock.now();
+        let mut decision = self.decide(&request, now);
         if decision.code == Code::Unknown
             && let Presented::Credential(credential) = presented
         {
             let digest = Digest::of(credential.secret().as_bytes());
             let mut again = || {
-                decision = self.decide(&request);
+                decision = self.decide(&request, self.clock.now());
                 decision.code != Code::Unknown
             };
             self.second_look.look(&digest, &mut again).await;
@@ -135,13 +138,13 @@ impl Judge {
             "decided"
         );
         self.metrics.decided(dialect, decision.code);
-        self.sightings.note(&decision, address, self.clock.now());
+        self.sightings.note(&decision, address, now);
         decision
     }
 
-    fn decide(&self, request: &Request<'_>) -> Decision {
+    fn decide(&self, request: &Request<'_>, now: Timestamp) -> Decision {
         let moment = Moment {
-            now: self.clock.now(),
+            now,
             age: self.freshness.age(),
             max_age: self.max_staleness,
         };
