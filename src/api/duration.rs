@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, cmp::Ordering, fmt, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -86,6 +86,19 @@ impl FromStr for Duration {
             text: text.to_owned(),
             seconds,
         })
+    }
+}
+
+/// By length; two spellings of one length have an order too, so that the least of several is always the same.
+impl Ord for Duration {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.seconds, &self.text).cmp(&(other.seconds, &other.text))
+    }
+}
+
+impl PartialOrd for Duration {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

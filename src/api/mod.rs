@@ -9,6 +9,7 @@ mod crd;
 mod duration;
 mod organisation;
 mod status;
+mod token_policy;
 
 pub use api_token::{
     ApiToken, ApiTokenSpec, Assignees, Delivery, Expiry, ExpiryAction, Rotation, SecretKeys, SecretOptions, TokenType,
@@ -21,6 +22,10 @@ pub use organisation::{
     OrganisationSpec, OrganisationStatus, Project, Role, Subject, SubjectKind, TokenCounts,
 };
 pub use status::{ApiTokenStatus, Credential, CredentialState, Grant, GrantedExpiry, Sighting};
+pub use token_policy::{
+    Enforcement, ExpiryPolicy, IdleAction, IdlePolicy, IpFilterPolicy, Issuance, PermissionPolicy, PolicyCounts,
+    ProjectPolicy, RolePolicy, SelectedOrganisations, TokenPolicy, TokenPolicySpec, TokenPolicyStatus, ViolatingToken,
+};
 
 /// The API group of every kind here.
 pub const GROUP: &str = "tokenwright.dev";

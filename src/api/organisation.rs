@@ -343,15 +343,17 @@ impl OrganisationSpec {
                 || allowed
                     .selector
                     .as_ref()
-                    .is_some_and(|selector| selects(selector, labels))
+                    // One that makes no sense allows none.
+                    .is_some_and(|selector| matches(selector, labels) == Some(true))
         })
     }
 }
 
-/// Whether `selector` matches `labels`; a selector that makes no sense matches nothing.
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+/// Whether `selector` matches `labels`. None: it makes no sense.
+pub(super) fn matches(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> Option<bool> {
     use kube::core::{Selector, SelectorExt};
-    Selector::try_from(selector.clone()).is_ok_and(|selector| selector.matches(labels))
+    let selector = Selector::try_from(selector.clone()).ok()?;
+    Some(selector.matches(labels))
 }
 
 #[cfg(test)]

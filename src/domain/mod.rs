@@ -9,6 +9,7 @@ pub mod credential;
 pub mod ip_filter;
 pub mod lifecycle;
 pub mod permission;
+pub mod policy;
 pub mod restart;
 pub mod secret;
 
