@@ -7,11 +7,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{Api, Client, Resource, api::PostParams};
+use kube::{Api, Client, Resource, ResourceExt, api::PostParams};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::mpsc;
 
@@ -40,61 +41,51 @@ pub(crate) struct Origin {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Recorder {
-    origin: Origin,
-    sender: mpsc::Sender<Event>,
+    sender: mpsc::Sender<Waiting>,
     clock: Clock,
     dropped: Counter,
 }
 
 pub(crate) struct Publisher {
+    origin: Origin,
     client: Client,
-    waiting: mpsc::Receiver<Event>,
+    waiting: mpsc::Receiver<Waiting>,
+}
+
+/// What an Event is made of when its turn has come: as an Event it would take five times the memory.
+#[derive(Debug)]
+struct Waiting {
+    namespace: String,
+    name: String,
+    uid: String,
+    notice: Notice,
+    at: Timestamp,
 }
 
 /// The two ends of a queue of Events. What does not fit into it is counted in `dropped`.
 pub(crate) fn recorder(origin: Origin, client: Client, clock: Clock, dropped: Counter) -> (Recorder, Publisher) {
     let (sender, waiting) = mpsc::channel(WAITING);
-    let recorder = Recorder {
+    let recorder = Recorder { sender, clock, dropped };
+    let publisher = Publisher {
         origin,
-        sender,
-        clock,
-        dropped,
+        client,
+        waiting,
     };
-    (recorder, Publisher { client, waiting })
+    (recorder, publisher)
 }
 
 impl Recorder {
     /// Hands a notice over to be published. When too many wait it is dropped and counted: Events are a courtesy.
-    pub(crate) fn publish(&self, token: &ApiToken, notice: &Notice) {
-        let event = self.event(token.object_ref(&()), notice);
-        if self.sender.try_send(event).is_err() {
+    pub(crate) fn publish(&self, token: &ApiToken, notice: Notice) {
+        let waiting = Waiting {
+            namespace: token.namespace().unwrap_or_default(),
+            name: token.name_any(),
+            uid: token.uid().unwrap_or_default(),
+            notice,
+            at: self.clock.now(),
+        };
+        if self.sender.try_send(waiting).is_err() {
             self.dropped.inc();
-        }
-    }
-
-    fn event(&self, mut regarding: ObjectReference, notice: &Notice) -> Event {
-        // An Event about one version of the object would not be shown together with the others.
-        regarding.resource_version = None;
-        let mut note = notice.message.clone();
-        note.truncate(note.floor_char_boundary(LONGEST_NOTE));
-        Event {
-            metadata: ObjectMeta {
-                name: Some(name(regarding.name.as_deref().unwrap_or_default(), &self.clock)),
-                namespace: regarding.namespace.clone(),
-                ..ObjectMeta::default()
-            },
-            type_: Some(match notice.severity {
-                Severity::Normal => "Normal".to_owned(),
-                Severity::Warning => "Warning".to_owned(),
-            }),
-            reason: Some(notice.reason.to_owned()),
-            action: Some(self.origin.action.to_owned()),
-            note: Some(note),
-            regarding: Some(regarding),
-            event_time: Some(MicroTime(self.clock.now())),
-            reporting_controller: Some(self.origin.controller.to_owned()),
-            reporting_instance: Some("tokenwright".to_owned()),
-            ..Event::default()
         }
     }
 }
@@ -102,13 +93,16 @@ impl Recorder {
 impl Publisher {
     /// Publishes until every recorder is gone.
     pub(crate) async fn run(self) {
-        let Self { client, waiting } = self;
+        let Self {
+            origin,
+            client,
+            waiting,
+        } = self;
         let waiting = stream::unfold(waiting, async |mut waiting| Some((waiting.recv().await?, waiting)));
         waiting
-            .for_each_concurrent(AT_ONCE, async |event| {
-                let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
-                let events: Api<Event> = Api::namespaced(client.clone(), namespace);
-                if let Err(error) = events.create(&PostParams::default(), &event).await {
+            .for_each_concurrent(AT_ONCE, async |waiting| {
+                let events: Api<Event> = Api::namespaced(client.clone(), &waiting.namespace);
+                if let Err(error) = events.create(&PostParams::default(), &event(waiting, origin)).await {
                     tracing::debug!(error = describe(&error), "an Event was not published");
                 }
             })
@@ -118,10 +112,49 @@ impl Publisher {
 
 /// A name as client-go makes them, unique also where the clock stands still. (`generateName` will not do: it may not end
 /// in a dot.)
-fn name(regarding: &str, clock: &Clock) -> String {
+fn name(regarding: &str, at: Timestamp) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let start = &regarding[..regarding.floor_char_boundary(LONGEST_START)];
     let start = start.trim_end_matches(|last: char| !last.is_ascii_alphanumeric());
-    format!("{start}.{:x}{count:04x}", clock.now().as_nanosecond())
+    format!("{start}.{:x}{count:04x}", at.as_nanosecond())
+}
+
+fn event(waiting: Waiting, origin: Origin) -> Event {
+    let Waiting {
+        namespace,
+        name,
+        uid,
+        notice,
+        at,
+    } = waiting;
+    let mut note = notice.message;
+    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+    Event {
+        metadata: ObjectMeta {
+            name: Some(self::name(&name, at)),
+            namespace: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        type_: Some(match notice.severity {
+            Severity::Normal => "Normal".to_owned(),
+            Severity::Warning => "Warning".to_owned(),
+        }),
+        reason: Some(notice.reason.to_owned()),
+        action: Some(origin.action.to_owned()),
+        note: Some(note),
+        // Without the resourceVersion: an Event about one version of the object is not shown together with the others.
+        regarding: Some(ObjectReference {
+            api_version: Some(ApiToken::api_version(&()).into_owned()),
+            kind: Some(ApiToken::kind(&()).into_owned()),
+            namespace: Some(namespace),
+            name: Some(name),
+            uid: Some(uid),
+            ..ObjectReference::default()
+        }),
+        event_time: Some(MicroTime(at)),
+        reporting_controller: Some(origin.controller.to_owned()),
+        reporting_instance: Some("tokenwright".to_owned()),
+        ..Event::default()
+    }
 }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Client, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
@@ -53,7 +53,8 @@ pub(super) struct Memory {
     pub(super) backoffs: Backoffs,
     /// Tokens that are recorded as pending and not yet in their Secret, by the ApiToken's UID.
     pub(super) minted: HashMap<String, (u64, Token)>,
-    /// The resourceVersion this process wrote last, by the ApiToken's UID: an older view is not acted on.
+    /// The resourceVersion this process wrote last, by the ApiToken's UID, until the watch shows it: an older view is
+    /// not acted on.
     pub(super) written: HashMap<String, String>,
     /// What the API server last refused to do, and why, by the ApiToken's UID.
     pub(super) denied: HashMap<String, String>,
@@ -62,6 +63,25 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Whether this process has written a newer version of an ApiToken than this one: acting on the old one would only
+    /// meet a conflict.
+    pub(super) fn is_outdated(&self, token: &ObjectMeta) -> bool {
+        let number = |version: &String| version.parse::<u128>().ok();
+        let uid = token.uid.as_deref().unwrap_or_default();
+        let written = self.written.get(uid).and_then(number);
+        let seen = token.resource_version.as_ref().and_then(number);
+        matches!((written, seen), (Some(written), Some(seen)) if seen < written)
+    }
+
+    /// Forgets what was written once the watch shows it, or something newer. Returns whether it does.
+    pub(super) fn catches_up(&mut self, token: &ObjectMeta) -> bool {
+        let outdated = self.is_outdated(token);
+        if !outdated {
+            self.written.remove(token.uid.as_deref().unwrap_or_default());
+        }
+        !outdated
+    }
+
     /// Forgets everything about an ApiToken that is gone.
     pub(super) fn forget(&mut self, token: &DeserializeGuard<ApiToken>) {
         let uid = token.uid().unwrap_or_default();
@@ -149,6 +169,7 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
+    use kube::Resource;
     use serde_json::json;
     use tokio::time::Instant;
 
@@ -219,5 +240,20 @@ mod tests {
         memory.forget_others(&[token("b"), token("c")]);
         assert_eq!(remembers(&memory, "a"), (false, false));
         assert_eq!(remembers(&memory, "b"), (true, true));
+    }
+
+    #[test]
+    fn what_was_written_is_forgotten_once_it_is_shown() {
+        let mut memory = Memory::default();
+        memory.written.insert("uid of a".to_owned(), "10".to_owned());
+        let shown = |version: &str| {
+            let mut metadata = token("a").meta().clone();
+            metadata.resource_version = Some(version.to_owned());
+            metadata
+        };
+        assert!(!memory.catches_up(&shown("9")));
+        assert!(memory.is_outdated(&shown("9")));
+        assert!(memory.catches_up(&shown("10")));
+        assert!(memory.written.is_empty());
     }
 }

@@ -24,10 +24,11 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Context, Queue,
+    Context,
     context::Stores,
     gate::{Gate, Listed},
-    secrets::{self, Seen},
+    queue::Sender,
+    secrets::Seen,
 };
 use crate::{
     api::{ApiToken, MANAGED_BY, Organisation},
@@ -38,10 +39,13 @@ type Tokens = DeserializeGuard<ApiToken>;
 type Organisations = DeserializeGuard<Organisation>;
 type Namespaces = PartialObjectMeta<Namespace>;
 
+/// Where to ask for reconciles.
+type Requests<K> = Sender<ObjectRef<K>>;
+
 /// The receiving ends, for the reconcilers, and the watches that feed them.
 pub(super) struct Wiring {
-    pub(super) token_queues: Vec<mpsc::UnboundedReceiver<ObjectRef<Tokens>>>,
-    pub(super) organisation_queue: mpsc::UnboundedReceiver<ObjectRef<Organisations>>,
+    pub(super) token_requests: Vec<mpsc::UnboundedReceiver<ObjectRef<Tokens>>>,
+    pub(super) organisation_requests: mpsc::UnboundedReceiver<ObjectRef<Organisations>>,
     /// Opens when every watch has delivered its first list.
     pub(super) gate: Gate,
     pub(super) feeds: Feeds,
@@ -51,7 +55,7 @@ pub(super) struct Feeds {
     scopes: Vec<Scope>,
     organisations: (Writer<Organisations>, Listed),
     namespaces: (Writer<Namespaces>, Listed),
-    organisation_queue: Queue<Organisations>,
+    organisation_queue: Requests<Organisations>,
 }
 
 /// One namespace, or all of them.
@@ -59,7 +63,7 @@ struct Scope {
     namespace: Option<String>,
     tokens: (Writer<Tokens>, Listed),
     secrets: Listed,
-    queue: Queue<Tokens>,
+    queue: Requests<Tokens>,
 }
 
 /// Lays out stores and queues for these scopes; None is every namespace.
@@ -67,8 +71,8 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
     let mut gate = Gate::default();
     let (organisations, organisation_writer) = store();
     let (namespace_store, namespace_writer) = store();
-    let (organisation_sender, organisation_queue) = mpsc::unbounded();
-    let (mut scopes, mut token_queues, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let (organisation_sender, organisation_requests) = mpsc::unbounded();
+    let (mut scopes, mut token_requests, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     for namespace in namespaces {
         let (reader, writer) = store();
         let (queue, receiver) = mpsc::unbounded();
@@ -78,7 +82,7 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
             secrets: gate.awaits(),
             queue,
         });
-        token_queues.push(receiver);
+        token_requests.push(receiver);
         tokens.push(reader);
     }
     let feeds = Feeds {
@@ -89,8 +93,8 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
     };
     (
         Wiring {
-            token_queues,
-            organisation_queue,
+            token_requests,
+            organisation_requests,
             gate,
             feeds,
         },
@@ -135,8 +139,8 @@ fn feed_tokens<'a>(
     ctx: &'a Arc<Context>,
     namespace: Option<String>,
     (mut store, mut listed): (Writer<Tokens>, Listed),
-    queue: Queue<Tokens>,
-    organisations: Queue<Organisations>,
+    queue: Requests<Tokens>,
+    organisations: Requests<Organisations>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let watch = Watch::new(scoped::<Tokens>(&ctx.client, namespace.as_deref()));
@@ -150,7 +154,10 @@ fn feed_tokens<'a>(
                 // Nothing follows from it, and it is what happens most where many tokens are in use.
                 Event::Apply(_) if was_only_used => {}
                 Event::Apply(token) | Event::InitApply(token) => {
-                    send(&queue, ObjectRef::from_obj(&token));
+                    // What this process has written meanwhile is on its way.
+                    if ctx.memory().catches_up(token.meta()) {
+                        send(&queue, reference(&token));
+                    }
                     send_organisation(&organisations, &token);
                 }
                 Event::Delete(token) => {
@@ -164,7 +171,7 @@ fn feed_tokens<'a>(
                     let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
                     ctx.memory().forget_others(&tokens);
                     for organisation in ctx.stores.organisations.state() {
-                        send(&organisations, ObjectRef::from_obj(&*organisation));
+                        send(&organisations, reference(&*organisation));
                     }
                     listed.done();
                 }
@@ -175,7 +182,7 @@ fn feed_tokens<'a>(
 
 /// Whether nothing of a token changed but when it was used last.
 fn was_only_used(known: &Store<Tokens>, token: &Tokens) -> bool {
-    let before = known.get(&ObjectRef::from_obj(token));
+    let before = known.get(&reference(token));
     let (Some(Ok(before)), Ok(after)) = (before.as_ref().map(|before| &before.0), &token.0) else {
         return false;
     };
@@ -191,7 +198,7 @@ fn was_only_used(known: &Store<Tokens>, token: &Tokens) -> bool {
     unused == *before
 }
 
-fn send_organisation(queue: &Queue<Organisations>, token: &Tokens) {
+fn send_organisation(queue: &Requests<Organisations>, token: &Tokens) {
     if let Ok(token) = &token.0 {
         send(queue, ObjectRef::new(&token.spec.organisation));
     }
@@ -201,48 +208,22 @@ fn feed_secrets<'a>(
     ctx: &'a Arc<Context>,
     namespace: Option<String>,
     mut listed: Listed,
-    queue: Queue<Tokens>,
+    queue: Requests<Tokens>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let api: Api<PartialObjectMeta<Secret>> = scoped(&ctx.client, namespace.as_deref());
         let watch = Watch::new(api).labels(&format!("{}={}", MANAGED_BY.0, MANAGED_BY.1));
         let mut stream = std::pin::pin!(changes_of(ctx, "secrets", watch));
         while let Some(event) = stream.next().await {
-            let mut concerned = Vec::new();
-            {
-                let known = &mut ctx.memory().secrets;
-                match event {
-                    Event::Init => known.list_begins(&namespace),
-                    Event::InitApply(secret) => {
-                        if let Some((key, seen)) = secrets::seen(&secret) {
-                            known.list_item(&namespace, key, seen);
-                        }
-                    }
-                    Event::InitDone => {
-                        concerned = known.list_ends(&namespace);
-                        listed.done();
-                    }
-                    Event::Apply(secret) => {
-                        if let Some((key, seen)) = secrets::seen(&secret) {
-                            // Whose it was is concerned too: it may have lost its owner.
-                            let before = known.observe(key.clone(), seen.clone());
-                            concerned.extend(before.map(|before| (key.clone(), before)));
-                            concerned.push((key, seen));
-                        }
-                    }
-                    Event::Delete(secret) => {
-                        if let Some((key, seen)) = secrets::seen(&secret) {
-                            let before = known.gone(&key, &seen.uid);
-                            concerned.extend(before.map(|before| (key.clone(), before)));
-                            concerned.push((key, seen));
-                        }
-                    }
-                }
-            }
-            for ((namespace, name), seen) in concerned {
+            let complete = matches!(event, Event::InitDone);
+            let changed = ctx.memory().secrets.take_in(event, &namespace);
+            for ((namespace, name), seen) in changed {
                 for token in concerns(&name, &seen) {
                     send(&queue, ObjectRef::new(token).within(&namespace));
                 }
+            }
+            if complete {
+                listed.done();
             }
         }
     })
@@ -250,7 +231,7 @@ fn feed_secrets<'a>(
 
 /// The names of the ApiTokens that a Secret's change concerns: its controller, and the one that may wait for the name.
 fn concerns<'a>(name: &'a str, seen: &'a Seen) -> impl Iterator<Item = &'a str> {
-    let controller = seen.controller.as_ref().map(|controller| controller.name.as_str());
+    let controller = seen.controller.as_ref().map(|controller| &*controller.name);
     [controller, Some(name).filter(|name| controller != Some(name))]
         .into_iter()
         .flatten()
@@ -259,15 +240,15 @@ fn concerns<'a>(name: &'a str, seen: &'a Seen) -> impl Iterator<Item = &'a str> 
 fn feed_organisations<'a>(
     ctx: &'a Arc<Context>,
     (mut store, mut listed): (Writer<Organisations>, Listed),
-    queue: Queue<Organisations>,
-    tokens: Vec<Queue<Tokens>>,
+    queue: Requests<Organisations>,
+    tokens: Vec<Requests<Tokens>>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let stream = changes_of(ctx, "organisations", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
         while let Some(event) = stream.next().await {
             if let Event::Apply(touched) | Event::InitApply(touched) | Event::Delete(touched) = &event {
-                send(&queue, ObjectRef::from_obj(touched));
+                send(&queue, reference(touched));
             }
             // Its own counts are in its status: they concern no token.
             let changed = changes(&mut store, &event, |organisation| spec_of(organisation).cloned());
@@ -292,7 +273,7 @@ fn spec_of(organisation: &Organisations) -> Option<&crate::api::OrganisationSpec
 fn feed_namespaces<'a>(
     ctx: &'a Arc<Context>,
     (mut store, mut listed): (Writer<Namespaces>, Listed),
-    tokens: Vec<Queue<Tokens>>,
+    tokens: Vec<Requests<Tokens>>,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let stream = changes_of(ctx, "namespaces", Watch::new(Api::all(ctx.client.clone())));
@@ -344,7 +325,7 @@ where
 }
 
 /// A wall clock that jumps moves what is due without any timer noticing: compare it with the monotonic one.
-fn watch_clock<'a>(ctx: &'a Arc<Context>, tokens: Vec<Queue<Tokens>>) -> BoxFuture<'a, ()> {
+fn watch_clock<'a>(ctx: &'a Arc<Context>, tokens: Vec<Requests<Tokens>>) -> BoxFuture<'a, ()> {
     const TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
     Box::pin(async move {
         let Some(period) = ctx.settings.clock_check else {
@@ -379,17 +360,28 @@ fn lift_pauses(ctx: &Context, concerned: impl Fn(&ApiToken) -> bool) {
 }
 
 /// Asks for a reconcile of every token for which `concerned` holds.
-fn reconcile_tokens(ctx: &Context, queues: &[Queue<Tokens>], concerned: impl Fn(&ApiToken) -> bool) {
+fn reconcile_tokens(ctx: &Context, queues: &[Requests<Tokens>], concerned: impl Fn(&ApiToken) -> bool) {
     for (store, queue) in ctx.stores.tokens.iter().zip(queues) {
         for token in store.state() {
             if token.0.as_ref().map_or(true, &concerned) {
-                send(queue, ObjectRef::from_obj(&*token));
+                send(queue, reference(&*token));
             }
         }
     }
 }
 
-fn send<K>(queue: &Queue<K>, reference: ObjectRef<K>)
+/// An object's namespace and name, without what `ObjectRef::from_obj` adds: thousands of these can wait in a queue.
+fn reference<K>(object: &K) -> ObjectRef<K>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let meta = object.meta();
+    let mut reference = ObjectRef::new(meta.name.as_deref().unwrap_or_default());
+    reference.namespace.clone_from(&meta.namespace);
+    reference
+}
+
+fn send<K>(queue: &Requests<K>, reference: ObjectRef<K>)
 where
     K: Resource<DynamicType = ()>,
 {

@@ -2,12 +2,7 @@
 
 use std::future::Future;
 
-use futures::{
-    FutureExt, Stream,
-    channel::oneshot,
-    future::{self, Either},
-    stream,
-};
+use futures::{FutureExt, channel::oneshot, future};
 
 /// Opens when every watch has delivered its first list: a token that is judged before its organisation is known would
 /// be told that there is none.
@@ -42,44 +37,28 @@ impl Listed {
     }
 }
 
-/// The queue from when the gate is open; nothing of it if that never comes.
-pub(super) fn behind<T>(opened: impl Future<Output = bool>, queue: impl Stream<Item = T>) -> impl Stream<Item = T> {
-    opened
-        .map(|open| {
-            if open {
-                Either::Left(queue)
-            } else {
-                Either::Right(stream::empty())
-            }
-        })
-        .flatten_stream()
-}
-
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt;
-
     use super::*;
 
     #[test]
     fn a_gate_opens_with_the_last_list() {
         let mut gate = Gate::default();
         let (mut first, mut second) = (gate.awaits(), gate.awaits());
-        let mut queue = Box::pin(behind(gate.opened(), stream::iter([1, 2])).collect::<Vec<_>>());
+        let mut opened = Box::pin(gate.opened());
         first.done();
         first.done();
-        assert_eq!(queue.as_mut().now_or_never(), None);
+        assert_eq!(opened.as_mut().now_or_never(), None);
         second.done();
-        assert_eq!(queue.now_or_never(), Some(vec![1, 2]));
+        assert_eq!(opened.now_or_never(), Some(true));
     }
 
     #[test]
-    fn a_gate_that_cannot_open_any_more_lets_nothing_through() {
+    fn a_gate_cannot_open_any_more_when_a_watch_ended_before_its_list() {
         let mut gate = Gate::default();
         let (mut first, second) = (gate.awaits(), gate.awaits());
         first.done();
         drop(second);
-        let queue = behind(gate.opened(), stream::iter([1, 2])).collect::<Vec<_>>();
-        assert_eq!(queue.now_or_never(), Some(vec![]));
+        assert_eq!(gate.opened().now_or_never(), Some(false));
     }
 }

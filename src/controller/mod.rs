@@ -15,22 +15,29 @@ mod feed;
 mod gate;
 mod invalid;
 mod organisation;
+mod queue;
 mod secrets;
 mod token;
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt, StreamExt,
-    channel::mpsc,
-    future::{self, Either},
+    future::{self, BoxFuture, Either},
 };
-use kube::{Client, runtime::controller};
+use kube::{
+    Client, Resource,
+    runtime::{
+        controller::{self, Action},
+        reflector::{ObjectRef, Store},
+    },
+};
 use rand::CryptoRng;
 
 pub use context::Context;
 pub use error::Error;
 
+use self::queue::Queue;
 use crate::{
     clock::Clock,
     event::{self, Origin},
@@ -139,28 +146,23 @@ impl Controller {
             }
         });
         let opened = opened.shared();
-        let config = || controller::Config::default().concurrency(self.settings.concurrency);
-        let mut reconcilers: Vec<future::BoxFuture<'_, ()>> = Vec::new();
-        for (queue, tokens) in wiring.token_queues.into_iter().zip(ctx.stores.tokens.clone()) {
-            let stream = controller::applier(
+        let mut reconcilers: Vec<BoxFuture<'_, ()>> = Vec::new();
+        for (requests, tokens) in wiring.token_requests.into_iter().zip(ctx.stores.tokens.clone()) {
+            reconcilers.push(reconciler(
                 |token, ctx| token::reconcile(token, ctx).boxed(),
                 token::on_error,
-                ctx.clone(),
+                &ctx,
                 tokens,
-                gate::behind(opened.clone(), queue).map(Ok::<_, std::convert::Infallible>),
-                config(),
-            );
-            reconcilers.push(stream.for_each(|_| future::ready(())).boxed());
+                Queue::new(requests, opened.clone(), self.settings.concurrency),
+            ));
         }
-        let stream = controller::applier(
+        reconcilers.push(reconciler(
             |organisation, ctx| organisation::reconcile(organisation, ctx).boxed(),
             organisation::on_error,
-            ctx.clone(),
+            &ctx,
             ctx.stores.organisations.clone(),
-            gate::behind(opened, wiring.organisation_queue).map(Ok::<_, std::convert::Infallible>),
-            config(),
-        );
-        reconcilers.push(stream.for_each(|_| future::ready(())).boxed());
+            Queue::new(wiring.organisation_requests, opened, self.settings.concurrency),
+        ));
 
         // The feeds hold the queues' senders: when they are dropped the queues end, and with them the reconcilers, once
         // what they are at is done. The publisher ends when the last of them drops its recorder.
@@ -182,5 +184,43 @@ impl Controller {
     }
 }
 
-/// The sending end of a controller's queue. Unbounded: equal requests collapse in the scheduler behind it.
-type Queue<K> = mpsc::UnboundedSender<kube::runtime::reflector::ObjectRef<K>>;
+/// Reconciles the objects of one store as the queue hands them out, until it ends.
+fn reconciler<K, F, O>(
+    reconcile: impl FnMut(Arc<K>, Arc<Context>) -> F + Send + 'static,
+    on_error: impl Fn(Arc<K>, &Error, Arc<Context>) -> Action + Send + Sync + 'static,
+    ctx: &Arc<Context>,
+    store: Store<K>,
+    (queue, finished): (Queue<ObjectRef<K>, O>, queue::Sender<ObjectRef<K>>),
+) -> BoxFuture<'static, ()>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+    F: Future<Output = Result<Action, Error>> + Send + Unpin + 'static,
+    O: Future<Output = bool> + Send + Unpin + 'static,
+{
+    let config = controller::Config::default().concurrency(ctx.settings.concurrency);
+    let queue = queue.map(Ok::<_, Infallible>);
+    let stream = controller::applier(reconcile, on_error, ctx.clone(), store, queue, config);
+    let finish = move |object: ObjectRef<K>| {
+        // Fails only when the queue has ended.
+        let _ = finished.unbounded_send(object);
+        future::ready(())
+    };
+    stream
+        .filter_map(|result| future::ready(reconciled(result)))
+        .for_each(finish)
+        .boxed()
+}
+
+/// Which object was done with, however it went.
+fn reconciled<K>(result: Result<(ObjectRef<K>, Action), controller::Error<Error, Infallible>>) -> Option<ObjectRef<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    match result {
+        Ok((object, _)) => Some(object),
+        Err(controller::Error::ObjectNotFound(object) | controller::Error::ReconcilerFailed(_, object)) => {
+            Some(object.into_kind_unchecked(()))
+        }
+        Err(controller::Error::QueueError(_) | controller::Error::RunnerError(_)) => None,
+    }
+}

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::PartialObjectMeta;
+use kube::{core::PartialObjectMeta, runtime::watcher::Event};
 
 /// Namespace and name.
 pub(super) type Key = (String, String);
@@ -14,8 +14,8 @@ pub(super) type Key = (String, String);
 /// One Secret as the watch shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) uid: String,
-    pub(super) version: String,
+    pub(super) uid: Box<str>,
+    pub(super) version: Box<str>,
     pub(super) controller: Option<Controller>,
     pub(super) claimed: bool,
 }
@@ -23,8 +23,8 @@ pub(super) struct Seen {
 /// What controls a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Controller {
-    pub(super) name: String,
-    pub(super) uid: String,
+    pub(super) name: Box<str>,
+    pub(super) uid: Box<str>,
 }
 
 /// What was last known of a Secret that was read, or written by this process.
@@ -32,9 +32,9 @@ pub(super) struct Controller {
 pub(super) enum Verified {
     /// It was in order: held this credential and met the contract of this fingerprint.
     InOrder {
-        version: String,
+        version: Box<str>,
         credential: u64,
-        masked: String,
+        masked: Box<str>,
         contract: u64,
     },
     /// There was none, when last looked.
@@ -43,103 +43,136 @@ pub(super) enum Verified {
     Doubted,
 }
 
+/// Both of these for every Secret of which there is either.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    seen: HashMap<Key, Seen>,
-    verified: HashMap<Key, Verified>,
-    /// Secrets of a list that is still coming in, by scope: those not in it are gone when it is complete.
-    listed: HashMap<Option<String>, HashMap<Key, Seen>>,
+    known: HashMap<Key, Known>,
+    /// How many lists have begun.
+    lists: u32,
+    /// The list of each scope that is coming in: what is not in it is gone when it is complete.
+    coming: HashMap<Option<String>, u32>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    seen: Option<Seen>,
+    verified: Option<Verified>,
+    /// The last list that had it.
+    list: u32,
 }
 
 impl Secrets {
     pub(super) fn seen(&self, key: &Key) -> Option<&Seen> {
-        self.seen.get(key)
+        self.known.get(key)?.seen.as_ref()
     }
 
     pub(super) fn verified(&self, key: &Key) -> Option<&Verified> {
-        self.verified.get(key)
+        self.known.get(key)?.verified.as_ref()
     }
 
     pub(super) fn verify(&mut self, key: &Key, verified: Verified) {
-        self.verified.insert(key.clone(), verified);
+        self.known.entry(key.clone()).or_default().verified = Some(verified);
     }
 
     /// Has it read again.
     pub(super) fn doubt(&mut self, key: &Key) {
-        self.verified.insert(key.clone(), Verified::Doubted);
+        self.verify(key, Verified::Doubted);
     }
 
     /// Forgets what was read of a Secret whose ApiToken is gone. The Secret itself may stay and be shown by the watch.
     pub(super) fn forget(&mut self, key: &Key) {
-        self.verified.remove(key);
+        if let Some(known) = self.known.get_mut(key) {
+            known.verified = None;
+            if known.seen.is_none() {
+                self.known.remove(key);
+            }
+        }
     }
 
     /// Forgets what was read of the Secrets for which `wanted` does not hold.
     pub(super) fn forget_unless(&mut self, wanted: impl Fn(&Key) -> bool) {
-        self.verified.retain(|key, _| wanted(key));
+        self.known.retain(|key, known| {
+            if !wanted(key) {
+                known.verified = None;
+            }
+            known.seen.is_some() || known.verified.is_some()
+        });
+    }
+
+    /// Takes in an event of the watch of `scope`. Returns the Secrets that changed, as they were and as they are.
+    pub(super) fn take_in(
+        &mut self,
+        event: Event<PartialObjectMeta<Secret>>,
+        scope: &Option<String>,
+    ) -> Vec<(Key, Seen)> {
+        match event {
+            Event::Init => {
+                self.list_begins(scope);
+                Vec::new()
+            }
+            Event::InitApply(secret) => told(&secret, |key, seen| self.list_item(scope, key, seen)),
+            Event::InitDone => self.list_ends(scope),
+            Event::Apply(secret) => told(&secret, |key, seen| self.observe(key, seen)),
+            Event::Delete(secret) => told(&secret, |key, seen| {
+                let before = self.gone(key, &seen.uid);
+                before.into_iter().chain([seen]).collect()
+            }),
+        }
     }
 
     /// Takes in what the watch, or the answer to a write, shows; an older version than the known one is ignored, because
-    /// the watch can lag behind the answers. Returns what was known before.
-    pub(super) fn observe(&mut self, key: Key, secret: Seen) -> Option<Seen> {
-        let before = self.seen.get(&key).cloned();
+    /// the watch can lag behind the answers. Returns whom that concerns: nobody if it was known, and otherwise whose it
+    /// was, and whose it is.
+    pub(super) fn observe(&mut self, key: &Key, secret: Seen) -> Vec<Seen> {
+        let known = self.known.entry(key.clone()).or_default();
+        let before = known.seen.clone();
+        if before.as_ref() == Some(&secret) {
+            return Vec::new();
+        }
         let newer = before
             .as_ref()
-            .is_none_or(|known| known.uid != secret.uid || number(&secret.version) >= number(&known.version));
+            .is_none_or(|before| before.uid != secret.uid || number(&secret.version) >= number(&before.version));
         if newer {
-            if self.verified.get(&key) == Some(&Verified::Gone) {
-                self.verified.remove(&key);
-            }
-            self.seen.insert(key, secret);
+            known.seen = Some(secret.clone());
+            known.verified.take_if(|verified| *verified == Verified::Gone);
         }
-        before
+        before.into_iter().chain([secret]).collect()
     }
 
     /// Takes in a deletion. Returns what was known before.
     pub(super) fn gone(&mut self, key: &Key, uid: &str) -> Option<Seen> {
-        let before = self.seen.get(key).cloned();
-        if before.as_ref().is_some_and(|known| known.uid == uid) {
-            self.seen.remove(key);
-            self.verified.remove(key);
+        let before = self.seen(key).cloned();
+        if before.as_ref().is_some_and(|known| *known.uid == *uid) {
+            self.known.remove(key);
         }
         before
     }
 
     /// A list of everything in `scope` begins.
-    pub(super) fn list_begins(&mut self, scope: &Option<String>) {
-        self.listed.insert(scope.clone(), HashMap::new());
+    fn list_begins(&mut self, scope: &Option<String>) {
+        self.lists += 1;
+        self.coming.insert(scope.clone(), self.lists);
     }
 
-    pub(super) fn list_item(&mut self, scope: &Option<String>, key: Key, secret: Seen) {
-        self.listed.entry(scope.clone()).or_default().insert(key, secret);
-    }
-
-    /// The list is complete. Returns the Secrets that are gone since, and those that are new or have changed, these as
-    /// they were and as they are.
-    pub(super) fn list_ends(&mut self, scope: &Option<String>) -> Vec<(Key, Seen)> {
-        let listed = self.listed.remove(scope).unwrap_or_default();
-        let in_scope = |key: &Key| scope.as_ref().is_none_or(|namespace| *namespace == key.0);
-        let gone: Vec<Key> = self
-            .seen
-            .keys()
-            .filter(|key| in_scope(key) && !listed.contains_key(*key))
-            .cloned()
-            .collect();
-        let mut concerned: Vec<_> = gone
-            .into_iter()
-            .filter_map(|key| {
-                self.verified.remove(&key);
-                self.seen.remove(&key).map(|seen| (key, seen))
-            })
-            .collect();
-        for (key, secret) in listed {
-            let before = self.observe(key.clone(), secret.clone());
-            if before.as_ref() != Some(&secret) {
-                concerned.extend(before.map(|before| (key.clone(), before)));
-                concerned.push((key, secret));
-            }
+    /// One Secret of that list. Returns whom it concerns, as [`observe`](Self::observe) does.
+    fn list_item(&mut self, scope: &Option<String>, key: &Key, secret: Seen) -> Vec<Seen> {
+        let concerned = self.observe(key, secret);
+        if let (Some(known), Some(list)) = (self.known.get_mut(key), self.coming.get(scope)) {
+            known.list = *list;
         }
         concerned
+    }
+
+    /// The list is complete. Returns the Secrets that are gone since.
+    fn list_ends(&mut self, scope: &Option<String>) -> Vec<(Key, Seen)> {
+        let Some(list) = self.coming.remove(scope) else {
+            return Vec::new();
+        };
+        let in_scope = |key: &Key| scope.as_ref().is_none_or(|namespace| *namespace == key.0);
+        let gone = self
+            .known
+            .extract_if(|key, known| in_scope(key) && known.seen.is_some() && known.list != list);
+        gone.filter_map(|(key, known)| Some((key, known.seen?))).collect()
     }
 }
 
@@ -148,12 +181,16 @@ fn number(version: &str) -> u128 {
     version.parse().unwrap_or(u128::MAX)
 }
 
-/// What the watch shows of a Secret.
-pub(super) fn seen(secret: &PartialObjectMeta<Secret>) -> Option<(Key, Seen)> {
-    from_metadata(&secret.metadata)
+/// What `change` says of a Secret's metadata, each with the Secret's key.
+fn told(secret: &PartialObjectMeta<Secret>, change: impl FnOnce(&Key, Seen) -> Vec<Seen>) -> Vec<(Key, Seen)> {
+    let Some((key, seen)) = from_metadata(&secret.metadata) else {
+        return Vec::new();
+    };
+    let changed = change(&key, seen).into_iter();
+    changed.map(|seen| (key.clone(), seen)).collect()
 }
 
-/// The same from any Secret's metadata.
+/// What there is to see in a Secret's metadata.
 pub(super) fn from_metadata(
     metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
 ) -> Option<(Key, Seen)> {
@@ -164,11 +201,11 @@ pub(super) fn from_metadata(
         .flatten()
         .find(|owner| owner.controller == Some(true));
     let seen = Seen {
-        uid: metadata.uid.clone()?,
-        version: metadata.resource_version.clone()?,
+        uid: metadata.uid.as_deref()?.into(),
+        version: metadata.resource_version.as_deref()?.into(),
         controller: controller.map(|owner| Controller {
-            name: owner.name.clone(),
-            uid: owner.uid.clone(),
+            name: owner.name.as_str().into(),
+            uid: owner.uid.as_str().into(),
         }),
         claimed: crate::domain::secret::is_claimed(metadata),
     };
@@ -185,8 +222,8 @@ mod tests {
 
     fn secret(uid: &str, version: &str) -> Seen {
         Seen {
-            uid: uid.to_owned(),
-            version: version.to_owned(),
+            uid: uid.into(),
+            version: version.into(),
             controller: None,
             claimed: false,
         }
@@ -195,8 +232,8 @@ mod tests {
     #[test]
     fn a_watch_that_lags_behind_an_answer_does_not_turn_time_back() {
         let mut secrets = Secrets::default();
-        secrets.observe(key("a"), secret("1", "12"));
-        secrets.observe(key("a"), secret("1", "9"));
+        secrets.observe(&key("a"), secret("1", "12"));
+        secrets.observe(&key("a"), secret("1", "9"));
         assert_eq!(secrets.seen(&key("a")), Some(&secret("1", "12")));
         secrets.gone(&key("a"), "0");
         assert_eq!(secrets.seen(&key("a")), Some(&secret("1", "12")));
@@ -207,47 +244,45 @@ mod tests {
     #[test]
     fn a_new_list_tells_what_went_while_nobody_watched() {
         let mut secrets = Secrets::default();
-        secrets.observe(key("a"), secret("1", "1"));
-        secrets.observe(key("b"), secret("2", "2"));
-        secrets.observe(("other".to_owned(), "c".to_owned()), secret("3", "3"));
         let scope = Some("shop".to_owned());
-        secrets.list_begins(&scope);
-        secrets.list_item(&scope, key("b"), secret("2", "5"));
-        let concerned = secrets.list_ends(&scope);
-        assert_eq!(
-            concerned,
-            [
-                (key("a"), secret("1", "1")),
-                (key("b"), secret("2", "2")),
-                (key("b"), secret("2", "5"))
-            ]
-        );
-        assert_eq!(secrets.seen(&key("b")), Some(&secret("2", "5")));
-        assert!(secrets.seen(&("other".to_owned(), "c".to_owned())).is_some());
-    }
-
-    #[test]
-    fn a_new_list_concerns_only_what_is_new_or_has_changed() {
-        let mut secrets = Secrets::default();
-        let list = |secrets: &mut Secrets, version: &str| {
-            secrets.list_begins(&None);
-            secrets.list_item(&None, key("a"), secret("1", "1"));
-            secrets.list_item(&None, key("b"), secret("2", version));
-            let mut names: Vec<_> = secrets.list_ends(&None).into_iter().map(|(key, _)| key.1).collect();
-            names.sort();
-            names
+        let list = |secrets: &mut Secrets, names: &[&str]| {
+            secrets.list_begins(&scope);
+            for name in names {
+                secrets.list_item(&scope, &key(name), secret("1", "1"));
+            }
+            secrets.list_ends(&scope)
         };
-        assert_eq!(list(&mut secrets, "2"), ["a", "b"]);
-        assert_eq!(list(&mut secrets, "2"), [""; 0]);
-        assert_eq!(list(&mut secrets, "3"), ["b", "b"]);
+        let elsewhere = ("other".to_owned(), "c".to_owned());
+        secrets.observe(&elsewhere, secret("3", "3"));
+        assert_eq!(list(&mut secrets, &["a", "b"]), []);
+        assert_eq!(list(&mut secrets, &["b"]), [(key("a"), secret("1", "1"))]);
+        assert_eq!(secrets.seen(&key("a")), None);
+        assert_eq!(secrets.seen(&key("b")), Some(&secret("1", "1")));
+        assert_eq!(secrets.seen(&elsewhere), Some(&secret("3", "3")));
     }
 
     #[test]
-    fn what_was_known_before_is_told_to_whom_it_belonged() {
+    fn what_a_list_lacks_is_not_what_was_never_there() {
         let mut secrets = Secrets::default();
-        assert_eq!(secrets.observe(key("a"), secret("1", "1")), None);
-        assert_eq!(secrets.observe(key("a"), secret("1", "2")), Some(secret("1", "1")));
-        assert_eq!(secrets.gone(&key("a"), "1"), Some(secret("1", "2")));
+        secrets.verify(&key("a"), Verified::Gone);
+        secrets.list_begins(&None);
+        assert_eq!(secrets.list_ends(&None), []);
+        assert_eq!(secrets.verified(&key("a")), Some(&Verified::Gone));
+    }
+
+    #[test]
+    fn what_is_shown_concerns_whose_it_was_and_is_and_nobody_when_it_is_known() {
+        let mut secrets = Secrets::default();
+        let (first, second) = (secret("1", "1"), secret("1", "2"));
+        assert_eq!(secrets.observe(&key("a"), first.clone()), [first.clone()]);
+        assert_eq!(secrets.observe(&key("a"), first.clone()), []);
+        secrets.list_begins(&None);
+        assert_eq!(secrets.list_item(&None, &key("a"), first.clone()), []);
+        assert_eq!(
+            secrets.list_item(&None, &key("a"), second.clone()),
+            [first, second.clone()]
+        );
+        assert_eq!(secrets.gone(&key("a"), "1"), Some(second));
         assert_eq!(secrets.gone(&key("a"), "1"), None);
     }
 
@@ -255,7 +290,23 @@ mod tests {
     fn what_appears_is_no_longer_verified_to_be_gone() {
         let mut secrets = Secrets::default();
         secrets.verify(&key("a"), Verified::Gone);
-        secrets.observe(key("a"), secret("1", "1"));
+        secrets.observe(&key("a"), secret("1", "1"));
         assert_eq!(secrets.verified(&key("a")), None);
+    }
+
+    #[test]
+    fn what_was_read_is_forgotten_and_what_is_watched_is_not() {
+        let mut secrets = Secrets::default();
+        for name in ["a", "b"] {
+            secrets.doubt(&key(name));
+        }
+        secrets.observe(&key("b"), secret("1", "1"));
+        secrets.forget(&key("a"));
+        secrets.forget(&key("b"));
+        assert_eq!((secrets.seen(&key("a")), secrets.verified(&key("a"))), (None, None));
+        assert_eq!(
+            (secrets.seen(&key("b")), secrets.verified(&key("b"))),
+            (Some(&secret("1", "1")), None)
+        );
     }
 }

@@ -66,12 +66,12 @@ fn in_order(token: &ApiToken, seen: &Seen, verified: &Verified) -> Option<Secret
         .iter()
         .find(|known| known.id == *credential)?;
     let still = *version == seen.version
-        && seen.controller.as_ref().map(|controller| &controller.uid) == token.metadata.uid.as_ref()
+        && seen.controller.as_ref().map(|controller| &*controller.uid) == token.metadata.uid.as_deref()
         && held.state != CredentialState::Retired
         && Contract::new(token, held).fingerprint() == *contract;
     still.then(|| SecretFact::Owned {
         holds: Some(*credential),
-        masked: Some(masked.clone()),
+        masked: Some(masked.to_string()),
         intact: true,
         claimed: seen.claimed,
         deleting: false,
@@ -131,14 +131,14 @@ pub(super) fn remember(token: &ApiToken, ctx: &Context, key: &Key, found: Option
                     let verified = Verified::InOrder {
                         version: seen.version.clone(),
                         credential: held.id,
-                        masked: masked.clone().unwrap_or_default(),
+                        masked: masked.as_deref().unwrap_or_default().into(),
                         contract,
                     };
-                    secrets.observe(key.clone(), seen);
+                    secrets.observe(&key, seen);
                     secrets.verify(&key, verified);
                 }
                 (Some((key, seen)), _) => {
-                    secrets.observe(key.clone(), seen);
+                    secrets.observe(&key, seen);
                     secrets.doubt(&key);
                 }
                 (None, _) => secrets.doubt(key),

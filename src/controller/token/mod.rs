@@ -65,14 +65,14 @@ async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
     if let Some(left) = pause {
         return Ok(Action::requeue(left));
     }
-    if is_outdated(token, ctx) {
+    if ctx.memory().is_outdated(&token.metadata) {
         return Ok(Action::requeue(STALE_WAIT));
     }
     let mut token = token.clone();
     for _ in 0..MOST_STEPS {
-        let (plan, now) = decide(&token, ctx).await?;
+        let (mut plan, now) = decide(&token, ctx).await?;
         let written = apply::status(&mut token, &plan, ctx, now).await?;
-        for notice in &plan.notices {
+        for notice in std::mem::take(&mut plan.notices) {
             tracing::info!(
                 namespace = token.namespace().unwrap_or_default(),
                 name = token.name_any(),
@@ -136,18 +136,6 @@ async fn refused(token: &mut ApiToken, error: Error, ctx: &Context) -> Error {
         tracing::debug!(%error, "the refusal could not be written into the status");
     }
     error
-}
-
-/// Whether this process has written a newer version than this one: acting on the old one would only meet a conflict.
-fn is_outdated(token: &ApiToken, ctx: &Context) -> bool {
-    let number = |version: &String| version.parse::<u128>().ok();
-    let written = ctx
-        .memory()
-        .written
-        .get(&token.uid().unwrap_or_default())
-        .and_then(number);
-    let seen = token.metadata.resource_version.as_ref().and_then(number);
-    matches!((written, seen), (Some(written), Some(seen)) if seen < written)
 }
 
 fn wait_for(plan: &Plan, now: jiff::Timestamp) -> Action {

@@ -181,7 +181,7 @@ impl Hand {
 
     fn announce(&self, token: &ApiToken, note: &Note) {
         if note.kind == Kind::Reuse {
-            self.events.publish(token, &reused(&note.seen));
+            self.events.publish(token, reused(&note.seen));
         }
     }
 
