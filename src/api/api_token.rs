@@ -63,6 +63,7 @@ use super::{ApiTokenStatus, Duration, Subject, duration};
     validation = Rule::new(renew_before_rule()).message("spec.rotation.renewBefore must be shorter than spec.expiry.after")
 )]
 pub struct ApiTokenSpec {
+    // What most tokens lack is boxed: every token of a cluster is held in memory.
     /// The name of the Organisation that the token belongs to. Cannot be changed.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = ("self == oldSelf", "spec.organisation cannot be changed; create another ApiToken for another organisation"))]
@@ -104,7 +105,7 @@ pub struct ApiTokenSpec {
 
     /// Who may read the Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub assignees: Option<Assignees>,
+    pub assignees: Option<Box<Assignees>>,
 
     /// The token is refused before this time. It is issued at once, so that workloads can be set up; its lifetime counts
     /// from here.
@@ -113,11 +114,11 @@ pub struct ApiTokenSpec {
 
     /// How long the token works, and what happens then. Left out: it never expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expiry: Option<Expiry>,
+    pub expiry: Option<Box<Expiry>>,
 
     /// How the token is replaced by a new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotation: Option<Rotation>,
+    pub rotation: Option<Box<Rotation>>,
 
     /// The names of the organisation's IP filters: a request must come from an address that all of them allow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -130,7 +131,7 @@ pub struct ApiTokenSpec {
 
     /// The Secret that holds the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<SecretOptions>,
+    pub secret: Option<Box<SecretOptions>>,
 }
 
 fn renew_before_rule() -> String {

@@ -12,8 +12,8 @@ pub struct ApiTokenStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Issued and Stalled, each with its reason and a message; and ReuseDetected for a day after a replaced
-    /// credential was presented.
+    /// Ready and Issued, each with its reason and a message; Stalled where nothing will change until somebody acts; and
+    /// ReuseDetected for a day after a replaced credential was presented.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -171,7 +171,7 @@ pub struct Grant {
 
     /// The lifetime that the credentials' expiry was computed from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expiry: Option<GrantedExpiry>,
+    pub expiry: Option<Box<GrantedExpiry>>,
 }
 
 /// The lifetime that was accepted.

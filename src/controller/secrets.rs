@@ -274,7 +274,7 @@ mod tests {
     fn what_is_shown_concerns_whose_it_was_and_is_and_nobody_when_it_is_known() {
         let mut secrets = Secrets::default();
         let (first, second) = (secret("1", "1"), secret("1", "2"));
-        assert_eq!(secrets.observe(&key("a"), first.clone()), [first.clone()]);
+        assert_eq!(secrets.observe(&key("a"), first.clone()), std::slice::from_ref(&first));
         assert_eq!(secrets.observe(&key("a"), first.clone()), []);
         secrets.list_begins(&None);
         assert_eq!(secrets.list_item(&None, &key("a"), first.clone()), []);

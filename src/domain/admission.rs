@@ -279,10 +279,12 @@ fn grant(spec: &ApiTokenSpec) -> Grant {
         permissions: spec.permissions.clone(),
         projects: spec.projects.clone(),
         ip_filters: spec.ip_filters.clone(),
-        expiry: (after.is_some() || at.is_some()).then(|| GrantedExpiry {
-            after,
-            at,
-            not_before: spec.not_before.as_ref().map(in_whole_seconds),
+        expiry: (after.is_some() || at.is_some()).then(|| {
+            Box::new(GrantedExpiry {
+                after,
+                at,
+                not_before: spec.not_before.as_ref().map(in_whole_seconds),
+            })
         }),
     }
 }

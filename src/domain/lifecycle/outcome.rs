@@ -171,7 +171,7 @@ pub(super) fn summarise(token: &ApiToken, status: &mut ApiTokenStatus) {
     }
 }
 
-/// Sets Ready, Issued and Stalled, and returns a notice when the token newly stopped being ready for that reason.
+/// Sets Ready and Issued, and Stalled where it holds, and returns a notice when the token newly stopped being ready for that reason.
 pub(super) fn conclude(
     token: &ApiToken,
     status: &mut ApiTokenStatus,
@@ -188,18 +188,14 @@ pub(super) fn conclude(
         None if ready.holds => Finding::no(Reason::NotIssued, "No credential is issued."),
         None => ready.clone(),
     };
-    let stalled = Finding {
-        holds: !ready.holds && !ready.reason.passes_by_itself(),
-        reason: ready.reason,
-        message: if ready.holds {
-            String::new()
-        } else {
-            ready.message.clone()
-        },
-    };
     condition::set(&mut status.conditions, READY, ready, generation, now);
     condition::set(&mut status.conditions, ISSUED, &issued, generation, now);
-    condition::set(&mut status.conditions, STALLED, &stalled, generation, now);
+    if ready.holds || ready.reason.passes_by_itself() {
+        condition::remove(&mut status.conditions, STALLED);
+    } else {
+        let stalled = Finding::yes(ready.reason, ready.message.clone());
+        condition::set(&mut status.conditions, STALLED, &stalled, generation, now);
+    }
 
     let newly = known.as_deref() != Some(ready.reason.as_str());
     let worth_saying = !ready.holds && !matches!(ready.reason, Reason::NotIssued | Reason::NotYetValid);
