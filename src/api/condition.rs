@@ -11,6 +11,8 @@ pub const READY: &str = "Ready";
 pub const ISSUED: &str = "Issued";
 /// Nothing will change until somebody changes something (kstatus: the resource has failed).
 pub const STALLED: &str = "Stalled";
+/// No policy finds anything wrong with what the token asks for and has. Absent while no policy selects it.
+pub const POLICY_COMPLIANT: &str = "PolicyCompliant";
 /// A credential that has been replaced was presented not long ago. Absent otherwise.
 pub const REUSE_DETECTED: &str = "ReuseDetected";
 
@@ -68,6 +70,14 @@ reasons! {
     NotAMember,
     /// The user of a Personal token was a member and is no longer.
     MemberRemoved,
+    /// A policy refuses what the token asks for or has.
+    PolicyViolation,
+    /// A policy lets no such tokens be issued.
+    IssuanceDenied,
+    /// Nobody used the token for as long as a policy allows.
+    Idle,
+    /// No policy finds anything wrong.
+    Compliant,
     /// A Secret of that name exists and is not this token's.
     SecretConflict,
     /// The API server refused a request for the Secret.
@@ -91,6 +101,7 @@ impl Reason {
                 | Self::NotYetValid
                 | Self::SecretAccessDenied
                 | Self::Accepted
+                | Self::Compliant
         )
     }
 }

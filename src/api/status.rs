@@ -12,8 +12,9 @@ pub struct ApiTokenStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready and Issued, each with its reason and a message; Stalled where nothing will change until somebody acts; and
-    /// ReuseDetected for a day after a replaced credential was presented.
+    /// Ready and Issued, each with its reason and a message; Stalled where nothing will change until somebody acts;
+    /// PolicyCompliant where policies select the token; and ReuseDetected for a day after a replaced credential was
+    /// presented.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -185,6 +186,11 @@ pub struct GrantedExpiry {
     /// As spec.expiry.at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+
+    /// The longest lifetime that policies leave, from the issue of the credential on. It becomes no longer, whatever
+    /// becomes of the policies, until another credential is issued or spec.expiry is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Duration>,
 
     /// As spec.notBefore, from which the lifetime counts when it is later than the issue.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -123,7 +123,8 @@ pub enum Issuance {
     validation = Rule::new(default_allowed_rule()).message("default must be one of the lifetimes in allowed; choose one of them, or add it")
 )]
 pub struct ExpiryPolicy {
-    /// Every token must say when it expires, with spec.expiry.after or spec.expiry.at, unless this policy gives a default.
+    /// Every token must say when it expires, with spec.expiry.after or spec.expiry.at, unless this policy gives a default,
+    /// which then also ends the credentials that live already without an end.
     #[serde(default)]
     pub required: bool,
 

@@ -283,6 +283,7 @@ fn grant(spec: &ApiTokenSpec) -> Grant {
             Box::new(GrantedExpiry {
                 after,
                 at,
+                limit: None,
                 not_before: spec.not_before.as_ref().map(in_whole_seconds),
             })
         }),

@@ -15,7 +15,10 @@ use crate::{
         ApiToken,
         condition::{READY, STALLED},
     },
-    domain::lifecycle::{self, Effect, Facts, Plan},
+    domain::{
+        lifecycle::{self, Effect, Facts, Plan},
+        policy::Older,
+    },
 };
 
 /// A token comes to rest after a handful of steps: three writes and a repair.
@@ -116,6 +119,8 @@ async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestam
             .as_ref()
             .and_then(|guard| guard.0.as_ref().ok())
             .map(|found| &found.spec),
+        policies: &[],
+        older: Older::default(),
         labels: &labels,
         secret,
         minted,

@@ -28,6 +28,7 @@ use rand::CryptoRng;
 
 use super::{
     credential::{self, Token},
+    policy::{Older, Policy},
     whole_seconds,
 };
 use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, Workload};
@@ -39,6 +40,10 @@ pub use outcome::{Notice, Severity, reused};
 pub struct Facts<'a> {
     /// Its organisation, if that exists.
     pub organisation: Option<&'a OrganisationSpec>,
+    /// The policies that select its organisation.
+    pub policies: &'a [Policy<'a>],
+    /// The older tokens of its organisation.
+    pub older: Older,
     /// The labels of its namespace.
     pub labels: &'a BTreeMap<String, String>,
     /// Its Secret.

@@ -7,8 +7,16 @@ use crate::api::{ApiToken, Credential, CredentialState, Duration, ExpiryAction, 
 /// How long a credential works beside its successor when nobody said so and the rotation was not due.
 const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
 
-/// When a credential issued at `issued` under `grant` expires. None: never.
+/// When a credential issued at `issued` under `grant` expires, within what policies leave. None: never.
 pub(super) fn end(grant: &Grant, issued: Timestamp) -> Option<Timestamp> {
+    let limit = grant.expiry.as_ref().and_then(|expiry| expiry.limit.as_ref());
+    [asked_end(grant, issued), limit.map(|limit| limit.after(issued))]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+fn asked_end(grant: &Grant, issued: Timestamp) -> Option<Timestamp> {
     let expiry = grant.expiry.as_ref()?;
     let start = expiry
         .not_before
@@ -20,9 +28,14 @@ pub(super) fn end(grant: &Grant, issued: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// Whether two grants give a credential the same time to live, wherever it starts.
+/// Whether two grants ask for the same time to live, wherever it starts.
 pub(super) fn is_same_lifetime(one: &Grant, other: &Grant) -> bool {
-    let lifetime = |grant: &Grant| grant.expiry.clone().map(|expiry| (expiry.after, expiry.at));
+    let lifetime = |grant: &Grant| {
+        grant
+            .expiry
+            .clone()
+            .map_or((None, None), |expiry| (expiry.after, expiry.at))
+    };
     lifetime(one) == lifetime(other)
 }
 
@@ -33,6 +46,9 @@ pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credentia
     }
     let after = grant.expiry.as_ref()?.after.as_ref()?;
     let expires_at = credential.expires_at.as_ref()?.0;
+    // A policy may have left less than was asked for; a third of that is what then counts.
+    let left = expires_at.duration_since(credential.issued_at.0).as_secs();
+    let lifetime = after.seconds().min(u64::try_from(left).unwrap_or_default());
     let asked = token
         .spec
         .rotation
@@ -40,9 +56,7 @@ pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credentia
         .and_then(|rotation| rotation.renew_before.as_ref())
         .map(Duration::seconds);
     // A renewBefore that is no shorter than the lifetime would rotate for ever: it is refused, and not acted on either.
-    let before = asked
-        .filter(|&before| before < after.seconds())
-        .unwrap_or(after.seconds() / 3);
+    let before = asked.filter(|&before| before < lifetime).unwrap_or(lifetime / 3);
     expires_at
         .checked_sub(jiff::SignedDuration::from_secs(before.cast_signed()))
         .ok()

@@ -21,6 +21,8 @@ pub struct Limits {
     pub longest: Option<Duration>,
     /// The lifetime of tokens that ask for none.
     pub default: Option<Duration>,
+    /// The lifetime of credentials that live already without an end, where one is required.
+    pub imposed: Option<Duration>,
     /// The lifetimes to choose from.
     pub lifetimes: Option<BTreeSet<Duration>>,
     /// The IP filters that every request must pass.
@@ -65,6 +67,8 @@ impl Limits {
         self.expiry_required |= policy.required;
         self.longest = least(self.longest.take(), policy.max.clone());
         self.default = least(self.default.take(), policy.default.clone());
+        let imposed = policy.default.clone().filter(|_| policy.required);
+        self.imposed = least(self.imposed.take(), imposed);
         if let Some(allowed) = &policy.allowed {
             // 24h and 1d are the same; of two spellings the lesser stays, whichever policy has it.
             let known = self
@@ -120,12 +124,15 @@ impl Limits {
         least(self.longest.clone(), default)
     }
 
+    /// The longest lifetime of a credential that lives already.
+    pub fn remaining_lifetime(&self, has_end: bool) -> Option<Duration> {
+        least(self.longest.clone(), self.imposed.clone().filter(|_| !has_end))
+    }
+
     /// The expiry of a credential that was issued at `issued_at` and would expire at `expires_at`: never later than that.
     pub fn clamp(&self, issued_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Timestamp> {
-        least(
-            expires_at,
-            self.longest.as_ref().map(|longest| longest.after(issued_at)),
-        )
+        let most = self.remaining_lifetime(expires_at.is_some());
+        least(expires_at, most.map(|most| most.after(issued_at)))
     }
 }
 

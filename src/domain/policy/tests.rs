@@ -343,6 +343,7 @@ fn the_strictest_value_of_each_field_holds() {
             expiry_required: true,
             longest: Some(duration("30d")),
             default: Some(duration("10d")),
+            imposed: Some(duration("10d")),
             lifetimes: Some([duration("1d")].into()),
             filters: set(&["office", "vpn"]),
             no_custom_filters: true,
@@ -613,6 +614,7 @@ fn is_at_least_as_strict(one: &Limits, other: &Limits) -> bool {
     flags(one).iter().zip(flags(other)).all(|(one, other)| *one >= other)
         && within(one.longest.as_ref(), other.longest.as_ref(), no_longer)
         && within(one.default.as_ref(), other.default.as_ref(), no_longer)
+        && within(one.imposed.as_ref(), other.imposed.as_ref(), no_longer)
         && within(one.suspended_after.as_ref(), other.suspended_after.as_ref(), no_longer)
         && within(one.deleted_after.as_ref(), other.deleted_after.as_ref(), no_longer)
         && within(one.tokens.as_ref(), other.tokens.as_ref(), |one, other| one <= other)

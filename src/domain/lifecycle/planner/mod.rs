@@ -1,6 +1,7 @@
 //! The stages of one plan, in their order.
 
 mod ending;
+mod policy;
 mod reuse;
 mod tending;
 
@@ -17,7 +18,10 @@ use crate::{
         ApiToken, ApiTokenStatus, Credential, CredentialState, Delivery, Grant,
         condition::{Finding, Reason},
     },
-    domain::admission::{self, Verdict},
+    domain::{
+        admission::{self, Verdict},
+        policy::Limits,
+    },
 };
 
 /// How soon a Secret that stands in the way is looked at again: nothing announces its going, as it is not watched.
@@ -37,6 +41,8 @@ pub(super) struct Planner<'a> {
     next: Option<Timestamp>,
     /// What a person should know although the token works.
     trouble: Option<String>,
+    /// What policies leave.
+    limits: Limits,
 }
 
 impl<'a> Planner<'a> {
@@ -50,6 +56,7 @@ impl<'a> Planner<'a> {
             notices: Vec::new(),
             next: None,
             trouble: None,
+            limits: Limits::default(),
         }
     }
 
@@ -67,8 +74,9 @@ impl<'a> Planner<'a> {
         // Before anything is granted: what has expired is not revived by a lifetime that was lengthened too late.
         self.retire_what_ended();
         let verdict = admission::judge(self.token, self.facts.organisation, self.facts.labels);
+        let verdict = self.judge_by_policies(verdict);
         if let Verdict::Granted(grant) = &verdict {
-            self.accept(grant.clone());
+            self.accept(self.within_policy(grant.clone()));
         }
         self.retire_what_ended();
 
@@ -235,8 +243,9 @@ impl<'a> Planner<'a> {
 
     /// The first write of a new credential, unless it would be dead on arrival.
     fn issue(&mut self, why: Issue) -> (Effect, Finding) {
-        let grant = self.status.grant.clone().unwrap_or_default();
+        let grant = self.limited_anew(self.status.grant.clone().unwrap_or_default());
         let expires_at = timing::end(&grant, self.now);
+        self.status.grant = Some(grant);
         let secret = self.token.secret_name();
         match why {
             Issue::SecretDeleted => self.notices.push(Notice::warning(

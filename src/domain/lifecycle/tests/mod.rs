@@ -3,6 +3,7 @@
 mod expiry;
 mod faults;
 mod issue;
+mod policy;
 mod refusal;
 mod reuse;
 mod rotation;

@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{
-        ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec,
+        ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, TokenPolicySpec,
         condition::{self, READY},
     },
     domain::{
         credential::Token,
         lifecycle::{Effect, Facts, Plan, Progress, SecretFact, WorkloadFact, mint, plan},
+        policy::{Older, Policy},
         secret::{Contract, held, inspect},
     },
 };
@@ -34,6 +35,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) token: ApiToken,
     pub(super) organisation: Option<OrganisationSpec>,
+    pub(super) policies: Vec<(&'static str, TokenPolicySpec)>,
+    pub(super) older: Older,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) secret: Option<Secret>,
     pub(super) workloads: Vec<WorkloadFact>,
@@ -72,6 +75,8 @@ impl World {
             now: at("2026-01-01T00:00:00Z"),
             token,
             organisation: Some(organisation(json!({}))),
+            policies: Vec::new(),
+            older: Older::default(),
             labels: BTreeMap::new(),
             secret: None,
             workloads: Vec::new(),
@@ -91,6 +96,12 @@ impl World {
         json_patch_merge(&mut spec, &patch);
         self.token.spec = serde_json::from_value(spec).unwrap();
         self.token.metadata.generation = self.token.metadata.generation.map(|generation| generation + 1);
+    }
+
+    /// Puts a policy in force, or another in its place.
+    pub(super) fn policy(&mut self, name: &'static str, spec: Value) {
+        self.policies.retain(|(known, _)| *known != name);
+        self.policies.push((name, serde_json::from_value(spec).unwrap()));
     }
 
     /// Reconciles until nothing is left to do, and returns the last plan.
@@ -168,6 +179,12 @@ impl World {
             .any(|credential| credential.restarting);
         let facts = Facts {
             organisation: self.organisation.as_ref(),
+            policies: &self
+                .policies
+                .iter()
+                .map(|(name, spec)| Policy { name, spec })
+                .collect::<Vec<_>>(),
+            older: self.older,
             labels: &self.labels,
             secret,
             minted: self.minted.as_ref().map(|(id, _)| *id),
