@@ -13,10 +13,13 @@ use std::{
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use tokenwright::verifier::{
-    Freshness, Index, Judge,
-    dialect::{grpc::Authorization, http::Http},
-    server::{Handler, Protocol, Server},
+use tokenwright::{
+    telemetry::{self, LogFormat},
+    verifier::{
+        Freshness, Index, Judge,
+        dialect::{grpc::Authorization, http::Http},
+        server::{Handler, Protocol, Server},
+    },
 };
 use tokio::net::TcpListener;
 
@@ -52,6 +55,7 @@ impl Used {
 /// What the process does that [`ServerProcess`] starts: a verifier as `tokenwright verifier` runs it where it has one
 /// CPU, with an index that is filled once instead of by a feed.
 pub(crate) fn be_the_server(tokens: u64) -> Result<ExitCode> {
+    telemetry::init(LogFormat::Text, "info");
     let index = Arc::new(Index::new());
     fill(&index, tokens);
     let freshness = Arc::new(Freshness::new(1));

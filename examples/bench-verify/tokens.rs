@@ -60,6 +60,8 @@ pub(crate) fn object(number: u64) -> ApiToken {
                 "id": 1, "digest": digest, "state": "Active", "issuedAt": "2026-01-01T00:00:00Z", "expiresAt": "2100-01-01T00:00:00Z",
             }],
             "grant": { "role": "Developer", "permissions": ["queries:block"], "ipFilters": ["office"] },
+            // Not due to be written again, as mostly where tokens are in use.
+            "lastUsed": { "at": "2099-01-01T00:00:00Z", "from": "203.0.113.9", "credential": 1 },
         },
     }))
 }

@@ -3,7 +3,7 @@
 //! `queries:block` is one permission, `queries:*` all that start with `queries:`, `*` everything. What is not written in
 //! this form grants nothing and is never covered: an object can be older than its schema.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 /// A granted set of permissions: sorted, and without what another pattern of the set covers anyway.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,9 +47,15 @@ impl Permissions {
         other.iter().all(|pattern| self.covers(pattern))
     }
 
-    /// What either of the two grants.
-    pub fn union(&self, other: &Self) -> Self {
-        Self::new(self.iter().chain(other.iter()))
+    /// What either of the two grants: mostly one of them, and then that one itself.
+    pub fn union<'a>(&'a self, other: &'a Self) -> Cow<'a, Self> {
+        if self.covers_all(other) {
+            return Cow::Borrowed(self);
+        }
+        if other.covers_all(self) {
+            return Cow::Borrowed(other);
+        }
+        Cow::Owned(Self::new(self.iter().chain(other.iter())))
     }
 
     /// What both of the two grant. Of two patterns that overlap, one always lies within the other.

@@ -1,6 +1,6 @@
 //! Whose credential a request presented.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -113,17 +113,18 @@ impl Identity {
     }
 
     /// All that the token may do: its role's permissions and its own, and of a Personal token only what its member may.
-    pub fn permissions(&self) -> Permissions {
+    pub fn permissions(&self) -> Cow<'_, Permissions> {
         let role = || self.charter.as_ref()?.role(self.profile.role.as_deref()?);
         let granted = match role() {
             Some(role) => role.union(&self.profile.permissions),
-            None => self.profile.permissions.clone(),
+            None => Cow::Borrowed(&self.profile.permissions),
         };
-        match self.profile.type_ {
-            TokenType::Organisation => granted,
-            TokenType::Personal => self.member().map_or_else(Permissions::default, |(_, permissions)| {
-                granted.intersection(permissions)
-            }),
+        let member = || self.member().map(|(_, permissions)| permissions);
+        match (self.profile.type_, member()) {
+            (TokenType::Organisation, _) => granted,
+            (TokenType::Personal, Some(member)) if member.covers_all(&granted) => granted,
+            (TokenType::Personal, Some(member)) => Cow::Owned(granted.intersection(member)),
+            (TokenType::Personal, None) => Cow::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -17,7 +17,12 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Handler, Limits, Protocol, activity::Activity};
+use super::{
+    Handler, Limits, Protocol,
+    activity::Activity,
+    copying::Copying,
+    together::{Requests, Together},
+};
 
 /// The longest head of a request: what gateways pass on of a client's request, cookies and all.
 const MAX_HEAD: usize = 32 * 1024;
@@ -80,17 +85,22 @@ impl<H: Handler> Connection<H> {
                 answer.map(|Ok(answer)| answer)
             }
         });
-        let stream = TokioIo::new(stream);
         let ended = match self.protocol {
             Protocol::Http1 => {
-                let connection = pin!(http1().serve_connection(stream, service));
+                let connection = pin!(http1().serve_connection(TokioIo::new(stream), service));
                 self.accompany(connection, http1::Connection::graceful_shutdown, &activity)
                     .await
             }
             Protocol::Http2 => {
-                let connection = pin!(http2().serve_connection(stream, service));
-                self.accompany(connection, http2::Connection::graceful_shutdown, &activity)
-                    .await
+                let (stream, requests) = (TokioIo::new(Copying(stream)), Requests::default());
+                let connection = pin!(http2(requests.clone()).serve_connection(stream, service));
+                let together = pin!(Together::new(connection, requests));
+                self.accompany(
+                    together,
+                    |mut together| together.connection().graceful_shutdown(),
+                    &activity,
+                )
+                .await
             }
         };
         if let Err(error) = ended {
@@ -135,8 +145,8 @@ fn http1() -> http1::Builder {
     builder
 }
 
-fn http2() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2(requests: Requests) -> http2::Builder<Requests> {
+    let mut builder = http2::Builder::new(requests);
     builder
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)

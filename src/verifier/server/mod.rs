@@ -10,7 +10,9 @@
 
 mod activity;
 mod connection;
+mod copying;
 mod tls;
+mod together;
 
 #[cfg(test)]
 mod tests;
