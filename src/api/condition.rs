@@ -16,6 +16,9 @@ pub const POLICY_COMPLIANT: &str = "PolicyCompliant";
 /// A credential that has been replaced was presented not long ago. Absent otherwise.
 pub const REUSE_DETECTED: &str = "ReuseDetected";
 
+/// The subjects of `spec.assignees`, and nobody else by them, may read the Secret. Absent where there are none.
+pub const ASSIGNED: &str = "Assigned";
+
 /// Declares the reasons once, so that none can be missing from [`Reason::ALL`] or be called differently in a condition.
 macro_rules! reasons {
     ($($(#[$documentation:meta])* $reason:ident,)*) => {
@@ -88,6 +91,16 @@ reasons! {
     ReuseDetected,
     /// All is well with an Organisation.
     Accepted,
+    /// The assignees may read the Secret.
+    Assigned,
+    /// There is no Secret of the token's own that its assignees could read.
+    NothingToRead,
+    /// Nobody is meant: the organisation has no members.
+    NobodyAssigned,
+    /// A role or binding of that name exists and is not the controller's.
+    RightsConflict,
+    /// The API server refused to let the controller grant, or look at, the rights of members or assignees.
+    RightsDenied,
 }
 
 impl Reason {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{
     Clock, Settings,
     backoff::Backoffs,
+    rights::{self, Views},
     secrets::{Key, Secrets},
 };
 use crate::{
@@ -44,6 +45,7 @@ pub(super) struct Stores {
     pub(super) tokens: Vec<Store<DeserializeGuard<ApiToken>>>,
     pub(super) organisations: Store<DeserializeGuard<Organisation>>,
     pub(super) namespaces: Store<PartialObjectMeta<Namespace>>,
+    pub(super) rights: Views,
 }
 
 /// What saves requests and can be lost at any time.
@@ -60,6 +62,7 @@ pub(super) struct Memory {
     pub(super) denied: HashMap<String, String>,
     /// When the organisations that something happened to are to be counted, by name.
     pub(super) counts_due: HashMap<String, Instant>,
+    pub(super) rights: rights::Memory,
 }
 
 impl Memory {
@@ -89,6 +92,7 @@ impl Memory {
         self.minted.remove(&uid);
         self.written.remove(&uid);
         self.denied.remove(&uid);
+        self.rights.forget(&uid);
         if let Some(key) = secret_key(token) {
             self.secrets.forget(&key);
         }
@@ -103,6 +107,8 @@ impl Memory {
         self.minted.retain(|uid, _| uids.contains(uid));
         self.written.retain(|uid, _| uids.contains(uid));
         self.denied.retain(|uid, _| uids.contains(uid));
+        // Those of organisations go too; they are tried once more, and fail again or not.
+        self.rights.forget_unless(|uid| uids.contains(uid));
         self.secrets.forget_unless(|key| keys.contains(key));
     }
 }

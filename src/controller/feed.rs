@@ -12,7 +12,10 @@ use futures::{
     future::{self, BoxFuture},
     stream,
 };
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
@@ -28,6 +31,7 @@ use super::{
     context::Stores,
     gate::{Gate, Listed},
     queue::Sender,
+    rights::{self, View, Views, Wake},
     secrets::Seen,
 };
 use crate::{
@@ -56,13 +60,19 @@ pub(super) struct Feeds {
     organisations: (Writer<Organisations>, Listed),
     namespaces: (Writer<Namespaces>, Listed),
     organisation_queue: Requests<Organisations>,
+    /// None where some namespaces are looked after only.
+    cluster_rights: Option<(Watched<ClusterRole>, Watched<ClusterRoleBinding>)>,
 }
+
+/// A view, and where its watch writes to.
+type Watched<K> = (View<K>, Writer<K>);
 
 /// One namespace, or all of them.
 struct Scope {
     namespace: Option<String>,
     tokens: (Writer<Tokens>, Listed),
     secrets: Listed,
+    rights: (Watched<Role>, Watched<RoleBinding>),
     queue: Requests<Tokens>,
 }
 
@@ -73,13 +83,22 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
     let (namespace_store, namespace_writer) = store();
     let (organisation_sender, organisation_requests) = mpsc::unbounded();
     let (mut scopes, mut token_requests, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+    let sees_all = namespaces.contains(&None);
+    let cluster_rights = sees_all.then(|| (rights::view(None), rights::view(None)));
+    let mut views = Views {
+        cluster: cluster_rights.as_ref().map(views_of),
+        scoped: Vec::new(),
+    };
     for namespace in namespaces {
+        let rights = (rights::view(namespace.clone()), rights::view(namespace.clone()));
+        views.scoped.push(views_of(&rights));
         let (reader, writer) = store();
         let (queue, receiver) = mpsc::unbounded();
         scopes.push(Scope {
             namespace: namespace.clone(),
             tokens: (writer, gate.awaits()),
             secrets: gate.awaits(),
+            rights,
             queue,
         });
         token_requests.push(receiver);
@@ -90,6 +109,7 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
         organisations: (organisation_writer, gate.awaits()),
         namespaces: (namespace_writer, gate.awaits()),
         organisation_queue: organisation_sender,
+        cluster_rights,
     };
     (
         Wiring {
@@ -102,8 +122,13 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
             tokens,
             organisations,
             namespaces: namespace_store,
+            rights: views,
         },
     )
+}
+
+fn views_of<R: rights::Kind, B: rights::Kind>((roles, bindings): &(Watched<R>, Watched<B>)) -> (View<R>, View<B>) {
+    (roles.0.clone(), bindings.0.clone())
 }
 
 impl Feeds {
@@ -114,6 +139,7 @@ impl Feeds {
             organisations,
             namespaces,
             organisation_queue,
+            cluster_rights,
         } = self;
         let everyone: Vec<_> = scopes.iter().map(|scope| scope.queue.clone()).collect();
         let mut feeds: Vec<BoxFuture<'_, ()>> = vec![
@@ -121,13 +147,21 @@ impl Feeds {
             feed_namespaces(&ctx, namespaces, everyone.clone()),
             watch_clock(&ctx, everyone),
         ];
+        if let Some((roles, bindings)) = cluster_rights {
+            let queue = organisation_queue.clone();
+            feeds.push(feed_cluster_rights(&ctx, roles, queue.clone()));
+            feeds.push(feed_cluster_rights(&ctx, bindings, queue));
+        }
         for Scope {
             namespace,
             tokens,
             secrets,
+            rights: (roles, bindings),
             queue,
         } in scopes
         {
+            feeds.push(feed_rights(&ctx, namespace.clone(), roles, queue.clone()));
+            feeds.push(feed_rights(&ctx, namespace.clone(), bindings, queue.clone()));
             feeds.push(feed_secrets(&ctx, namespace.clone(), secrets, queue.clone()));
             feeds.push(feed_tokens(&ctx, namespace, tokens, queue, organisation_queue.clone()));
         }
@@ -250,6 +284,9 @@ fn feed_organisations<'a>(
             if let Event::Apply(touched) | Event::InitApply(touched) | Event::Delete(touched) = &event {
                 send(&queue, reference(touched));
             }
+            if let Event::Delete(gone) = &event {
+                ctx.memory().rights.forget(&gone.uid().unwrap_or_default());
+            }
             // Its own counts are in its status: they concern no token.
             let changed = changes(&mut store, &event, |organisation| spec_of(organisation).cloned());
             let concerned = |token: &ApiToken| changed.contains(&token.spec.organisation);
@@ -324,6 +361,58 @@ where
         .collect()
 }
 
+/// What members may do, which concerns the organisations.
+fn feed_cluster_rights<'a, K>(
+    ctx: &'a Arc<Context>,
+    watched: Watched<K>,
+    queue: Requests<Organisations>,
+) -> BoxFuture<'a, ()>
+where
+    K: rights::Kind,
+{
+    let wake = move |wake: Wake<'_>| match wake {
+        Wake::Owner(_, owner) if owner.kind == Organisation::kind(&()) => send(&queue, ObjectRef::new(&owner.name)),
+        Wake::Owner(..) => {}
+        Wake::All => {
+            ctx.memory().rights.lift_all(tokio::time::Instant::now());
+            for organisation in ctx.stores.organisations.state() {
+                send(&queue, reference(&*organisation));
+            }
+        }
+    };
+    Box::pin(rights::follow(ctx.clone(), watched, Api::all(ctx.client.clone()), wake))
+}
+
+/// What assignees may read, which concerns the tokens.
+fn feed_rights<'a, K>(
+    ctx: &'a Arc<Context>,
+    namespace: Option<String>,
+    watched: Watched<K>,
+    queue: Requests<Tokens>,
+) -> BoxFuture<'a, ()>
+where
+    K: rights::Kind + Resource<Scope = NamespaceResourceScope>,
+{
+    let api = scoped(&ctx.client, namespace.as_deref());
+    let wake = move |wake: Wake<'_>| match wake {
+        Wake::Owner(Some(namespace), owner) if owner.kind == ApiToken::kind(&()) => {
+            send(&queue, ObjectRef::new(&owner.name).within(namespace));
+        }
+        Wake::Owner(..) => {}
+        Wake::All => {
+            ctx.memory().rights.lift_all(tokio::time::Instant::now());
+            for token in ctx.stores.tokens.iter().flat_map(|store| store.state()) {
+                let assigned = |token: &ApiToken| token.spec.assignees.is_some();
+                let covered = namespace.is_none() || token.namespace() == namespace;
+                if covered && token.0.as_ref().is_ok_and(assigned) {
+                    send(&queue, reference(&*token));
+                }
+            }
+        }
+    };
+    Box::pin(rights::follow(ctx.clone(), watched, api, wake))
+}
+
 /// A wall clock that jumps moves what is due without any timer noticing: compare it with the monotonic one.
 fn watch_clock<'a>(ctx: &'a Arc<Context>, tokens: Vec<Requests<Tokens>>) -> BoxFuture<'a, ()> {
     const TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_secs(2);
@@ -354,7 +443,9 @@ fn lift_pauses(ctx: &Context, concerned: impl Fn(&ApiToken) -> bool) {
         if let (Ok(known), Some(uid)) = (&token.0, token.uid())
             && concerned(known)
         {
-            ctx.memory().backoffs.lift(&uid, now);
+            let mut memory = ctx.memory();
+            memory.backoffs.lift(&uid, now);
+            memory.rights.lift(&uid, now);
         }
     }
 }
@@ -423,7 +514,7 @@ where
 }
 
 /// Leaves out what nobody here reads and what fills the memory.
-fn slim<K: Resource>(event: Event<K>) -> Event<K> {
+pub(super) fn slim<K: Resource>(event: Event<K>) -> Event<K> {
     event.modify(|object| {
         object.meta_mut().managed_fields = None;
         if let Some(annotations) = &mut object.meta_mut().annotations {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  watches ──► feed ──► queue ──► token::reconcile ──► dereference ─► plan (domain) ─► apply
-//!                  └──► queue ──► organisation::reconcile (counts)
+//!                  └──► queue ──► organisation::reconcile (rights, counts)
 //! ```
 //!
 //! Everything the decisions rest on is in the API objects; what is kept in memory (`context::Memory`) only
@@ -16,6 +16,7 @@ mod gate;
 mod invalid;
 mod organisation;
 mod queue;
+mod rights;
 mod secrets;
 mod token;
 

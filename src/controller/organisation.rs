@@ -1,4 +1,4 @@
-//! Reconciling one Organisation: counting its tokens.
+//! Reconciling one Organisation: what its members may do, and how many tokens it has.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,10 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
-use super::{Context, Error, invalid};
+use super::{
+    Context, Error, invalid,
+    rights::{self, Outcome},
+};
 use crate::{
-    api::{Organisation, OrganisationStatus, condition::READY},
-    domain::{counts, whole_seconds},
+    api::{Organisation, OrganisationStatus, TokenCounts, condition::READY},
+    domain::{self, counts, rights::of_members, whole_seconds},
 };
 
 const MANAGER: &str = "tokenwright-status";
@@ -17,7 +20,7 @@ const MANAGER: &str = "tokenwright-status";
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Writes the organisation's counts if they changed.
+/// Keeps the members' rights in step, and writes the organisation's conditions and counts if they changed.
 pub(super) async fn reconcile(
     organisation: Arc<DeserializeGuard<Organisation>>,
     ctx: Arc<Context>,
@@ -27,7 +30,7 @@ pub(super) async fn reconcile(
     }
     let started = Instant::now();
     let result = match &organisation.0 {
-        Ok(organisation) => count(organisation, &ctx).await,
+        Ok(organisation) => tend(organisation, &ctx).await,
         // Its tokens are held until it can be read again.
         Err(invalid) => invalid::report::<Organisation>(invalid, &[READY], &ctx).await,
     };
@@ -59,25 +62,45 @@ pub(super) fn on_error(organisation: Arc<DeserializeGuard<Organisation>>, error:
     Action::requeue(RETRY)
 }
 
-async fn count(organisation: &Organisation, ctx: &Context) -> Result<Action, Error> {
-    // One that sees a part of the tokens would count wrong, and fight with those that see the others.
+async fn tend(organisation: &Organisation, ctx: &Context) -> Result<Action, Error> {
+    // One that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
+    // cluster-wide is not its to keep.
     let sees_all = ctx.settings.namespaces.is_empty();
     if !sees_all || organisation.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let now = whole_seconds(ctx.now());
+    let granted = rights::keep(&of_members(organisation), true, organisation.metadata.generation, ctx).await;
+    let (ready, retry, failed) = match granted {
+        Ok(Outcome::InStep) => (Some(domain::organisation::ready(&organisation.spec, None)), None, None),
+        Ok(Outcome::Trouble(finding, retry)) => {
+            let ready = domain::organisation::ready(&organisation.spec, Some(finding));
+            (Some(ready), Some(retry), None)
+        }
+        Ok(Outcome::Unknown) => (None, None, None),
+        Err(error) => (None, None, Some(error)),
+    };
+    let (counts, next_change) = count(organisation, ctx, now);
+    let status = counts::status(organisation, counts, ready.as_ref(), now);
+    if organisation.status.as_ref() != Some(&status) {
+        write(organisation, status, ctx).await?;
+    }
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let due = next_change.map(|at| wait_until(at, now));
+    let wait = due.into_iter().chain(retry).min();
+    Ok(wait.map_or_else(Action::await_change, Action::requeue))
+}
+
+fn count(organisation: &Organisation, ctx: &Context, now: Timestamp) -> (TokenCounts, Option<Timestamp>) {
     let name = organisation.name_any();
     let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
     let its = tokens
         .iter()
         .filter_map(|token| token.0.as_ref().ok())
         .filter(|token| token.spec.organisation == name);
-    let (counts, next_change) = counts::count(its, &organisation.spec, now);
-    let status = counts::status(organisation, counts, now);
-    if organisation.status.as_ref() != Some(&status) {
-        write(organisation, status, ctx).await?;
-    }
-    Ok(next_change.map_or_else(Action::await_change, |at| Action::requeue(wait_until(at, now))))
+    counts::count(its, &organisation.spec, now)
 }
 
 async fn write(organisation: &Organisation, status: OrganisationStatus, ctx: &Context) -> Result<(), Error> {

@@ -241,7 +241,7 @@ fn judge_names(spec: &ApiTokenSpec, organisation: &OrganisationSpec) -> Result<(
 }
 
 /// Whether a permission, or at least one of those a wildcard stands for, is in the catalogue.
-fn in_catalogue(permission: &str, catalogue: &[String]) -> bool {
+pub(super) fn in_catalogue(permission: &str, catalogue: &[String]) -> bool {
     match permission.strip_suffix('*') {
         Some(prefix) => catalogue.iter().any(|known| known.starts_with(prefix)),
         None => catalogue.iter().any(|known| known == permission),

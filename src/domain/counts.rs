@@ -46,20 +46,19 @@ pub fn count<'a>(
     (counts, next)
 }
 
-/// The organisation's status with these counts.
-pub fn status(organisation: &Organisation, counts: TokenCounts, now: Timestamp) -> OrganisationStatus {
+/// The organisation's status with these counts. `ready`: None leaves what it said.
+pub fn status(
+    organisation: &Organisation,
+    counts: TokenCounts,
+    ready: Option<&Finding>,
+    now: Timestamp,
+) -> OrganisationStatus {
     let mut status = organisation.status.clone().unwrap_or_default();
     let generation = organisation.metadata.generation;
-    let ready = if organisation.spec.suspended {
-        Finding::no(
-            Reason::Suspended,
-            "The organisation and all its tokens are suspended until spec.suspended is false.",
-        )
-    } else {
-        Finding::yes(Reason::Accepted, "The organisation is in force.")
-    };
-    condition::set(&mut status.conditions, READY, &ready, generation, now);
-    status.observed_generation = generation;
+    if let Some(ready) = ready {
+        condition::set(&mut status.conditions, READY, ready, generation, now);
+        status.observed_generation = generation;
+    }
     status.tokens = Some(counts);
     status
 }

@@ -8,9 +8,12 @@ pub mod counts;
 pub mod credential;
 pub mod ip_filter;
 pub mod lifecycle;
+pub mod organisation;
+pub mod owner;
 pub mod permission;
 pub mod policy;
 pub mod restart;
+pub mod rights;
 pub mod secret;
 
 use jiff::Timestamp;

@@ -10,11 +10,11 @@ use k8s_openapi::{
     api::core::v1::Secret,
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use kube::Resource;
 
 use super::{
     credential::{Digest, Token},
     lifecycle::SecretFact,
+    owner::{controller_reference, is_controlled_by, with_controller},
 };
 use crate::api::{
     ApiToken, CLAIMED, CREDENTIAL, CUSTOM_METADATA, Credential, CredentialState, EXPIRES_AT, MANAGED_BY, ORGANISATION,
@@ -82,7 +82,7 @@ impl Contract {
         metadata.managed_fields = None;
         metadata.name = Some(self.name.clone());
         metadata.namespace = self.namespace.clone();
-        metadata.owner_references = Some(self.owners(&metadata));
+        metadata.owner_references = Some(with_controller(&metadata, self.owner.as_ref()));
         self.forget_custom_metadata(&mut metadata);
         metadata.labels.get_or_insert_default().extend(self.labels.clone());
         metadata
@@ -121,16 +121,6 @@ impl Contract {
         .into_iter()
         .map(|(key, value)| (key.clone(), ByteString(value.as_bytes().to_vec())))
         .collect()
-    }
-
-    fn owners(&self, metadata: &ObjectMeta) -> Vec<OwnerReference> {
-        let others = metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .filter(|other| other.controller != Some(true))
-            .cloned();
-        self.owner.iter().cloned().chain(others).collect()
     }
 
     /// Takes out the labels and annotations that an earlier spec asked for, and those that are set anew anyway.
@@ -195,17 +185,9 @@ pub fn held<'a>(token: &'a ApiToken, secret: &Secret) -> Option<(&'a Credential,
         .max_by_key(|(credential, _)| credential.id)
 }
 
-/// The reference by which a token controls its Secret. `blockOwnerDeletion` stays unset: it would ask for a right on the
-/// ApiToken's finalizers, and nothing here waits for the Secret to go first.
-fn controller_reference(token: &ApiToken) -> Option<OwnerReference> {
-    let mut reference = token.controller_owner_ref(&())?;
-    reference.block_owner_deletion = None;
-    Some(reference)
-}
-
 /// What was found under the name of `token`'s Secret.
 pub fn inspect(token: &ApiToken, secret: &Secret) -> SecretFact {
-    if !is_controlled_by(&secret.metadata, token) {
+    if !is_controlled_by(&secret.metadata, token.metadata.uid.as_deref()) {
         let controller = secret
             .metadata
             .owner_references
@@ -239,17 +221,6 @@ pub fn inspect(token: &ApiToken, secret: &Secret) -> SecretFact {
         claimed,
         deleting,
     }
-}
-
-/// Whether this ApiToken, by its UID, is the controller of the object: the one test for whether it may be touched.
-pub fn is_controlled_by(metadata: &ObjectMeta, token: &ApiToken) -> bool {
-    let uid = token.metadata.uid.as_deref();
-    uid.is_some()
-        && metadata
-            .owner_references
-            .iter()
-            .flatten()
-            .any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
 }
 
 /// Whether the reader of a Secret shown once said that they have the token.

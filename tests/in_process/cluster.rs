@@ -5,6 +5,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
+        authorization::v1::SubjectAccessReview,
         core::v1::{Namespace, Secret},
         events::v1::Event,
     },
@@ -15,7 +16,7 @@ use kube::{
     Api, Client,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-use kube_sandbox::{RequestRecord, Sandbox};
+use kube_sandbox::{RequestRecord, Sandbox, User};
 use rand::{SeedableRng, rngs::StdRng};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -119,8 +120,16 @@ impl Cluster {
 
     /// Starts a controller with fresh memory; every one has random numbers of its own.
     pub(crate) fn run_controller(&mut self) {
+        self.run_controller_with(Client::new(self.sandbox.service(), "default"));
+    }
+
+    /// Starts a controller that is this user, with what that user may do.
+    pub(crate) fn run_controller_as(&mut self, user: &str) {
+        self.run_controller_with(Client::new(self.sandbox.service_as(User::new(user)), "default"));
+    }
+
+    fn run_controller_with(&mut self, client: Client) {
         self.seed += 1;
-        let client = Client::new(self.sandbox.service(), "default");
         let controller = Controller::new(client, self.settings.clone(), self.metrics.clone())
             .with_clock(self.clock.clone())
             .with_entropy(Box::new(StdRng::seed_from_u64(self.seed)));
@@ -272,6 +281,18 @@ impl Cluster {
             .filter(about)
             .filter_map(|event| event.reason)
             .collect()
+    }
+
+    /// Whether a user may do something, as the API server answers.
+    pub(crate) async fn may(&self, user: &str, verb: &str, group: &str, resource: &str, name: &str) -> bool {
+        let namespace = if group.is_empty() { "shop" } else { "" };
+        let review = json!({ "spec": { "user": user, "resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
+        } } });
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let review = serde_json::from_value(review).unwrap();
+        let answer = reviews.create(&PostParams::default(), &review).await.unwrap();
+        answer.status.unwrap().allowed
     }
 
     pub(crate) async fn list<K>(&self) -> Vec<K>

@@ -1,10 +1,12 @@
 //! The controller against the embedded API server, in one process and with the clock paused.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod assignees;
 mod cluster;
 mod faults;
 mod last_used;
 mod life;
+mod members;
 mod organisation;
 mod start;
 mod trouble;

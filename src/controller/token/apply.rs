@@ -13,11 +13,12 @@ use super::{
 };
 use crate::{
     answer,
-    api::{ApiToken, Credential, CredentialState},
+    api::{ApiToken, ApiTokenStatus, Credential, CredentialState},
     domain::{
         credential::Token,
         lifecycle::{self, Effect, Plan, SecretFact},
-        secret::{Contract, held, is_controlled_by},
+        owner::is_controlled_by,
+        secret::{Contract, held},
     },
 };
 
@@ -39,6 +40,18 @@ pub(super) async fn status(token: &mut ApiToken, plan: &Plan, ctx: &Context, now
     if token.status.as_ref() == Some(&status) {
         return Ok(false);
     }
+    replace_status(token, status, ctx).await?;
+    let mut memory = ctx.memory();
+    forget_what_is_delivered(token, &mut memory);
+    if let Some(minted) = minted {
+        ctx.metrics.minted.inc();
+        memory.minted.insert(uid, minted);
+    }
+    Ok(true)
+}
+
+/// Writes this status under the resourceVersion of the token as it is here, which becomes what was written.
+pub(super) async fn replace_status(token: &mut ApiToken, status: ApiTokenStatus, ctx: &Context) -> Result<(), Error> {
     let api: Api<ApiToken> = Api::namespaced(ctx.client.clone(), &token.namespace().unwrap_or_default());
     let mut wanted = token.clone();
     wanted.status = Some(status.clone());
@@ -54,16 +67,11 @@ pub(super) async fn status(token: &mut ApiToken, plan: &Plan, ctx: &Context, now
     // What was sent and not what came back: an older schema in the cluster may have left something out, and a status
     // that never is as it should be would be written without end.
     token.status = Some(status);
-    let mut memory = ctx.memory();
-    forget_what_is_delivered(token, &mut memory);
     if let Some(version) = &token.metadata.resource_version {
-        memory.written.insert(uid.clone(), version.clone());
+        let uid = token.uid().unwrap_or_default();
+        ctx.memory().written.insert(uid, version.clone());
     }
-    if let Some(minted) = minted {
-        ctx.metrics.minted.inc();
-        memory.minted.insert(uid, minted);
-    }
-    Ok(true)
+    Ok(())
 }
 
 /// A token's plain text is kept only until its Secret has it, or nothing wants it any more.
@@ -146,7 +154,7 @@ async fn write_secret(
     };
     if found
         .as_ref()
-        .is_some_and(|found| !is_controlled_by(&found.metadata, token))
+        .is_some_and(|found| !is_controlled_by(&found.metadata, token.metadata.uid.as_deref()))
     {
         ctx.memory().secrets.doubt(&key);
         return Ok(());
@@ -219,7 +227,7 @@ async fn delete_secret(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
     let key = dereference::key(token);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.0);
     let found = api.get_opt(&key.1).await.map_err(Error::api("read the Secret"))?;
-    if let Some(found) = found.filter(|found| is_controlled_by(&found.metadata, token)) {
+    if let Some(found) = found.filter(|found| is_controlled_by(&found.metadata, token.metadata.uid.as_deref())) {
         delete(&api, &found, &key.1).await?;
         if let Some(uid) = &found.metadata.uid {
             ctx.memory().secrets.gone(&key, uid);

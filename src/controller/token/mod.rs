@@ -1,6 +1,7 @@
 //! Reconciling one ApiToken: dereference, plan, apply, until nothing is left to do.
 
 mod apply;
+mod assignees;
 mod dereference;
 mod workload;
 
@@ -86,10 +87,11 @@ async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
             ctx.events.publish(&token, notice);
         }
         if plan.effect == Effect::Nothing && !written {
+            let retry = assignees::keep(&mut token, ctx).await?;
             let mut memory = ctx.memory();
             memory.backoffs.reset(&uid);
             memory.denied.remove(&uid);
-            return Ok(wait_for(&plan, now));
+            return Ok(wait_for(&plan, now, retry));
         }
         if let Err(error) = apply::effect(&token, &plan, ctx).await {
             return Err(refused(&mut token, error, ctx).await);
@@ -143,9 +145,11 @@ async fn refused(token: &mut ApiToken, error: Error, ctx: &Context) -> Error {
     error
 }
 
-fn wait_for(plan: &Plan, now: jiff::Timestamp) -> Action {
-    plan.next.map_or_else(Action::await_change, |next| {
-        let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
-        Action::requeue(wait.min(LONGEST_WAIT))
-    })
+/// Until something is due by the plan, or is to be tried again.
+fn wait_for(plan: &Plan, now: jiff::Timestamp, retry: Option<Duration>) -> Action {
+    let due = plan
+        .next
+        .map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
+    let wait = due.into_iter().chain(retry).min();
+    wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.min(LONGEST_WAIT)))
 }

@@ -1,0 +1,110 @@
+//! The watch of one kind of rights, and whom its events wake.
+
+use std::{collections::HashSet, sync::Arc};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{
+    Api, ResourceExt,
+    runtime::{
+        reflector::{ObjectRef, store::Writer},
+        watcher::Event,
+    },
+};
+
+use super::{
+    super::{Context, feed::slim},
+    Kind, Standing, View,
+};
+use crate::{
+    answer::{describe, status},
+    api::MANAGED_BY,
+    watch::{Update, Watch},
+};
+
+/// Whom to reconcile.
+pub(in super::super) enum Wake<'a> {
+    /// The owner of an object, by its namespace and reference.
+    Owner(Option<&'a str>, &'a OwnerReference),
+    /// Everything that has a right, or should have one.
+    All,
+}
+
+/// Watches one kind until dropped.
+pub(in super::super) async fn follow<K: Kind>(
+    ctx: Arc<Context>,
+    (view, mut writer): (View<K>, Writer<K>),
+    api: Api<K>,
+    wake: impl Fn(Wake<'_>),
+) {
+    let labels = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
+    let mut watch = Watch::new(api).labels(&labels).period(ctx.settings.watch_period);
+    loop {
+        match watch.next().await {
+            Ok(Update::Change(event)) => take(&view, &mut writer, slim(event), &wake),
+            Ok(Update::Current) => {}
+            Err(error) => fails(&view, &error, &ctx, &wake),
+        }
+    }
+}
+
+fn take<K: Kind>(view: &View<K>, writer: &mut Writer<K>, event: Event<K>, wake: &impl Fn(Wake<'_>)) {
+    let before = match &event {
+        Event::Apply(object) | Event::Delete(object) => view.store.get(&ObjectRef::from_obj(object)),
+        _ => None,
+    };
+    // What a new list lacks is gone, and its owner is told too.
+    let known = if matches!(event, Event::InitDone) {
+        view.store.state()
+    } else {
+        Vec::new()
+    };
+    writer.apply_watcher_event(&event);
+    match &event {
+        Event::Apply(object) | Event::Delete(object) => {
+            let both = [before.as_deref(), Some(object)].into_iter().flatten();
+            wake_owners(both, wake);
+        }
+        Event::Init | Event::InitApply(_) => {}
+        Event::InitDone => {
+            let first = view.stands(Standing::Listed);
+            let listed = view.store.state();
+            wake_owners(known.iter().chain(&listed).map(|object| &**object), wake);
+            if first {
+                wake(Wake::All);
+            }
+        }
+    }
+}
+
+fn wake_owners<'a, K: Kind>(objects: impl Iterator<Item = &'a K>, wake: &impl Fn(Wake<'_>)) {
+    let mut woken = HashSet::new();
+    for object in objects {
+        for owner in object.owner_references() {
+            if woken.insert((object.namespace(), &owner.uid)) {
+                wake(Wake::Owner(object.meta().namespace.as_deref(), owner));
+            }
+        }
+    }
+}
+
+/// A list that is refused is worth a condition on what needs it. What happens to the watch later passes, and the store
+/// goes on holding what was seen last.
+fn fails<K: Kind>(view: &View<K>, error: &kube::Error, ctx: &Context, wake: &impl Fn(Wake<'_>)) {
+    let resource = K::plural(&()).into_owned();
+    ctx.metrics.watch_failed(match resource.as_str() {
+        "clusterroles" => "clusterroles",
+        "clusterrolebindings" => "clusterrolebindings",
+        "roles" => "roles",
+        _ => "rolebindings",
+    });
+    let refused = status(error).is_some_and(|status| status.code == 403);
+    let news = refused
+        && view.standing() != Standing::Listed
+        && view.stands(Standing::Refused(format!("list {resource}: {}", describe(error))));
+    if news {
+        tracing::warn!(resource, %error, "the rights of members and assignees cannot be kept");
+        wake(Wake::All);
+    } else {
+        tracing::debug!(resource, %error, "a watch failed; trying again");
+    }
+}
