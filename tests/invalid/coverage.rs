@@ -7,12 +7,14 @@ use kube::core::response::StatusCause;
 use tokenwright::api::{condition::Reason, crds};
 
 /// These are no fault of a manifest.
-const FINE: [Reason; 6] = [
+const FINE: [Reason; 8] = [
     Reason::Issued,
     Reason::NotIssued,
     Reason::Rotating,
     Reason::ReuseDetected,
     Reason::Accepted,
+    Reason::Assigned,
+    Reason::NothingToRead,
     Reason::Compliant,
 ];
 

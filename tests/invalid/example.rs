@@ -6,7 +6,7 @@ use serde_json::Value;
 
 pub(crate) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/invalid");
 
-/// One file. All documents but the last are in order; what is expected speaks of the last, or of the ApiToken in it.
+/// One file. All documents but the last are in order; what is expected speaks of the last, or of the ApiToken among them.
 pub(crate) struct Example {
     /// The file's name.
     pub(crate) name: String,
@@ -17,7 +17,7 @@ pub(crate) struct Example {
 pub(crate) enum Expected {
     /// The API server refuses it with an answer that has all of these in it.
     Refused(Vec<String>),
-    /// The token's condition Ready is False for this reason, with a message that has this in it.
+    /// A condition of the ApiToken, or of what is last, is False for this reason, with a message that has this in it.
     Reported { reason: String, text: String },
 }
 

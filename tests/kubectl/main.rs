@@ -6,6 +6,7 @@ mod support;
 
 mod binary;
 mod http;
+mod members;
 mod process;
 mod rows;
 mod stage;

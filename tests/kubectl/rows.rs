@@ -6,6 +6,7 @@ use std::{pin::Pin, sync::Arc};
 use tempfile::TempDir;
 
 use crate::{
+    members::{assignees, members},
     process::Process,
     stage::{ROW_LIMIT, Stage},
     support::Server,
@@ -26,7 +27,7 @@ const ROWS: &[Row] = rows![
     trigger due_rotation deleted_secret edited_secret renamed_keys labels_of_the_secret
     expiry_delete expiry_retain cleanup not_before shown_once
     suspended refused_role unknown_field organisation_missing organisation_suspended namespace_not_allowed
-    secret_in_the_way personal restart counts verified last_used deletion
+    secret_in_the_way personal members assignees restart counts verified last_used deletion
 ];
 
 /// Plays rows at the same time, each in a namespace of its own.
