@@ -32,11 +32,12 @@ pub(super) async fn keep(token: &mut ApiToken, ctx: &Context) -> Result<Option<D
     let organisation = organisation.as_ref().and_then(|guard| guard.0.as_ref().ok());
     let right = of_assignees(token, organisation.map(|found| &found.spec));
     let owned = owns_its_secret(token, ctx);
-    let (finding, retry) = match rights::keep(&[right.clone()], owned, token.metadata.generation, ctx).await? {
-        rights::Outcome::Unknown => return Ok(None),
-        rights::Outcome::Trouble(finding, retry) => (Some(finding), Some(retry)),
-        rights::Outcome::InStep => (in_step(token, &right, owned), None),
-    };
+    let (finding, retry) =
+        match rights::keep(std::slice::from_ref(&right), owned, token.metadata.generation, ctx).await? {
+            rights::Outcome::Unknown => return Ok(None),
+            rights::Outcome::Trouble(finding, retry) => (Some(finding), Some(retry)),
+            rights::Outcome::InStep => (in_step(token, &right, owned), None),
+        };
     report(token, finding, ctx).await?;
     Ok(retry)
 }
