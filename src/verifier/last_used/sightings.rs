@@ -334,7 +334,8 @@ mod tests {
         let mut late = [0; 5];
         for _ in 0..200 {
             sightings.next().await;
-            late[begin.elapsed().as_secs() as usize] += 1;
+            // A timer fires up to a millisecond late, so the last may come just after the end.
+            late[begin.elapsed().as_secs().min(4) as usize] += 1;
         }
         assert!(late.iter().all(|second| (15..80).contains(second)), "{late:?}");
     }
