@@ -26,6 +26,7 @@ use futures::{
     FutureExt, StreamExt,
     future::{self, BoxFuture, Either},
 };
+use jiff::Timestamp;
 use kube::{
     Client, Resource,
     runtime::{
@@ -210,6 +211,16 @@ where
         .filter_map(|result| future::ready(reconciled(result)))
         .for_each(finish)
         .boxed()
+}
+
+/// kube's scheduler takes no later times; nothing is lost by looking earlier.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Has an object looked at again when something is due or to be tried again; without either, when something happens.
+fn look_again(due: Option<Timestamp>, retry: Option<Duration>, now: Timestamp) -> Action {
+    let due = due.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+    let wait = due.into_iter().chain(retry).min();
+    wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.min(LONGEST_WAIT)))
 }
 
 /// Which object was done with, however it went.

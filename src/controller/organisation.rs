@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
 use super::{
-    Context, Error, invalid,
+    Context, Error, invalid, look_again,
     rights::{self, Outcome},
 };
 use crate::{
@@ -16,8 +16,6 @@ use crate::{
 };
 
 const MANAGER: &str = "tokenwright-status";
-/// kube's scheduler takes no later times.
-const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Keeps the members' rights in step, and writes the organisation's conditions and counts if they changed.
@@ -88,9 +86,7 @@ async fn tend(organisation: &Organisation, ctx: &Context) -> Result<Action, Erro
     if let Some(error) = failed {
         return Err(error);
     }
-    let due = next_change.map(|at| wait_until(at, now));
-    let wait = due.into_iter().chain(retry).min();
-    Ok(wait.map_or_else(Action::await_change, Action::requeue))
+    Ok(look_again(next_change, retry, now))
 }
 
 fn count(organisation: &Organisation, ctx: &Context, now: Timestamp) -> (TokenCounts, Option<Timestamp>) {
@@ -117,10 +113,4 @@ async fn write(organisation: &Organisation, status: OrganisationStatus, ctx: &Co
         .await
         .map_err(Error::api("write the status"))?;
     Ok(())
-}
-
-fn wait_until(at: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(at.duration_since(now).max(SignedDuration::from_secs(1)))
-        .unwrap_or(RETRY)
-        .min(LONGEST_WAIT)
 }

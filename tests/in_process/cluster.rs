@@ -5,6 +5,7 @@ use std::{fmt::Debug, sync::Arc, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
+        apps::v1::Deployment,
         authorization::v1::SubjectAccessReview,
         core::v1::{Namespace, Secret},
         events::v1::Event,
@@ -167,6 +168,24 @@ impl Cluster {
 
     pub(crate) async fn pass_hours(&self, hours: u64) {
         self.pass(Duration::from_secs(hours * 3600)).await;
+    }
+
+    /// Makes Deployments of these names.
+    pub(crate) async fn deployments(&self, names: &[&str]) -> Api<Deployment> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "shop");
+        for name in names {
+            let labels = json!({ "app": name });
+            let deployment = json!({
+                "metadata": { "name": name },
+                "spec": {
+                    "selector": { "matchLabels": labels },
+                    "template": { "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "i" }] } },
+                },
+            });
+            let deployment = serde_json::from_value(deployment).unwrap();
+            deployments.create(&PostParams::default(), &deployment).await.unwrap();
+        }
+        deployments
     }
 
     pub(crate) fn tokens(&self) -> Api<ApiToken> {

@@ -248,21 +248,8 @@ async fn a_token_delivered_once_goes_from_its_secret_when_claimed_and_works_on()
 
 #[tokio::test(start_paused = true)]
 async fn workloads_restart_once_and_the_old_credential_waits_for_them() {
-    use k8s_openapi::api::apps::v1::Deployment;
     let cluster = Cluster::start().await;
-    let deployments: kube::Api<Deployment> = kube::Api::namespaced(cluster.client.clone(), "shop");
-    let labels = json!({ "app": "api" });
-    let deployment = json!({
-        "metadata": { "name": "api" },
-        "spec": {
-            "selector": { "matchLabels": labels },
-            "template": { "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "i" }] } },
-        },
-    });
-    deployments
-        .create(&PostParams::default(), &serde_json::from_value(deployment).unwrap())
-        .await
-        .unwrap();
+    let deployments = cluster.deployments(&["api"]).await;
     let stamps = async || {
         let found = deployments.get("api").await.unwrap();
         found

@@ -2,32 +2,11 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::{
-    Api,
-    api::{Patch, PatchParams, PostParams},
-};
+use kube::api::{Patch, PatchParams};
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-
-async fn deployments(cluster: &Cluster, names: &[&str]) -> Api<Deployment> {
-    let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), "shop");
-    for name in names {
-        let labels = json!({ "app": name });
-        let deployment = json!({
-            "metadata": { "name": name },
-            "spec": {
-                "selector": { "matchLabels": labels },
-                "template": { "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "c", "image": "i" }] } },
-            },
-        });
-        let deployment = serde_json::from_value(deployment).unwrap();
-        deployments.create(&PostParams::default(), &deployment).await.unwrap();
-    }
-    deployments
-}
 
 async fn edit_secret(cluster: &Cluster, edit: Value) {
     cluster
@@ -63,7 +42,7 @@ async fn a_workload_that_may_not_be_read_does_not_stop_the_token() {
 #[tokio::test(start_paused = true)]
 async fn a_workload_that_may_not_be_restarted_does_not_keep_the_others_from_it() {
     let cluster = Cluster::start().await;
-    let deployments = deployments(&cluster, &["a", "b"]).await;
+    let deployments = cluster.deployments(&["a", "b"]).await;
     let restart = json!([{ "kind": "Deployment", "name": "a" }, { "kind": "Deployment", "name": "b" }]);
     cluster
         .issue("web", json!({ "rotation": { "restart": restart } }))

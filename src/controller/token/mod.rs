@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
-use super::{Context, Error, invalid};
+use super::{Context, Error, invalid, look_again};
 use crate::{
     api::{
         ApiToken,
@@ -24,8 +24,6 @@ use crate::{
 
 /// A token comes to rest after a handful of steps: three writes and a repair.
 const MOST_STEPS: usize = 12;
-/// kube's scheduler takes no later times; nothing is lost by looking earlier.
-const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// When a newer version of the object is on its way and does not come.
 const STALE_WAIT: Duration = Duration::from_secs(5);
 /// When the object changed under a write: the watch brings the new version, and this in case it does not.
@@ -91,7 +89,7 @@ async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
             let mut memory = ctx.memory();
             memory.backoffs.reset(&uid);
             memory.denied.remove(&uid);
-            return Ok(wait_for(&plan, now, retry));
+            return Ok(look_again(plan.next, retry, now));
         }
         if let Err(error) = apply::effect(&token, &plan, ctx).await {
             return Err(refused(&mut token, error, ctx).await);
@@ -143,13 +141,4 @@ async fn refused(token: &mut ApiToken, error: Error, ctx: &Context) -> Error {
         tracing::debug!(%error, "the refusal could not be written into the status");
     }
     error
-}
-
-/// Until something is due by the plan, or is to be tried again.
-fn wait_for(plan: &Plan, now: jiff::Timestamp, retry: Option<Duration>) -> Action {
-    let due = plan
-        .next
-        .map(|next| Duration::try_from(next.duration_since(now)).unwrap_or_default());
-    let wait = due.into_iter().chain(retry).min();
-    wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.min(LONGEST_WAIT)))
 }

@@ -1,0 +1,66 @@
+//! Roles and bindings: what they were is put right by the object that they are for.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use kube::{Api, Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::ObjectRef};
+use tokio::time::Instant;
+
+use super::{
+    Context, Organisations, Requests, Tokens, Watched, reference,
+    rights::{self, Wake},
+    scoped, send,
+};
+use crate::api::{ApiToken, Organisation};
+
+/// What members may do, which concerns the organisations.
+pub(super) fn feed_members<'a, K>(
+    ctx: &'a Arc<Context>,
+    watched: Watched<K>,
+    queue: Requests<Organisations>,
+) -> BoxFuture<'a, ()>
+where
+    K: rights::Kind,
+{
+    let wake = move |wake: Wake<'_>| match wake {
+        Wake::Owner(_, owner) if owner.kind == Organisation::kind(&()) => send(&queue, ObjectRef::new(&owner.name)),
+        Wake::Owner(..) => {}
+        Wake::All => {
+            ctx.memory().rights.lift_all(Instant::now());
+            for organisation in ctx.stores.organisations.state() {
+                send(&queue, reference(&*organisation));
+            }
+        }
+    };
+    Box::pin(rights::follow(ctx.clone(), watched, Api::all(ctx.client.clone()), wake))
+}
+
+/// What assignees may read, which concerns the tokens.
+pub(super) fn feed_assignees<'a, K>(
+    ctx: &'a Arc<Context>,
+    namespace: Option<String>,
+    watched: Watched<K>,
+    queue: Requests<Tokens>,
+) -> BoxFuture<'a, ()>
+where
+    K: rights::Kind + Resource<Scope = NamespaceResourceScope>,
+{
+    let api = scoped(&ctx.client, namespace.as_deref());
+    let wake = move |wake: Wake<'_>| match wake {
+        Wake::Owner(Some(namespace), owner) if owner.kind == ApiToken::kind(&()) => {
+            send(&queue, ObjectRef::new(&owner.name).within(namespace));
+        }
+        Wake::Owner(..) => {}
+        Wake::All => {
+            ctx.memory().rights.lift_all(Instant::now());
+            for token in ctx.stores.tokens.iter().flat_map(|store| store.state()) {
+                let assigned = |token: &ApiToken| token.spec.assignees.is_some();
+                let covered = namespace.is_none() || token.namespace() == namespace;
+                if covered && token.0.as_ref().is_ok_and(assigned) {
+                    send(&queue, reference(&*token));
+                }
+            }
+        }
+    };
+    Box::pin(rights::follow(ctx.clone(), watched, api, wake))
+}

@@ -1,0 +1,173 @@
+//! The rows: each is something a user does, and what they then see. All of them are played on the sandbox, and on a real
+//! API server where one is at hand.
+
+mod life;
+mod refusal;
+mod view;
+
+use std::{pin::Pin, sync::Arc};
+
+use tempfile::TempDir;
+
+use crate::{
+    members,
+    process::Process,
+    stage::{ROW_LIMIT, Stage},
+    support::Server,
+    verified,
+};
+
+type Row = (
+    &'static str,
+    for<'a> fn(&'a Stage) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>,
+);
+
+macro_rules! rows {
+    ($($module:ident: $($name:ident)*;)*) => {
+        &[$($((stringify!($name), |stage| Box::pin($module::$name(stage))),)*)*]
+    };
+}
+
+const ROWS: &[Row] = rows![
+    life: issue trigger due_rotation deleted_secret edited_secret renamed_keys labels_of_the_secret
+        expiry_delete expiry_retain cleanup not_before shown_once restart deletion;
+    refusal: suspended refused_role unknown_field organisation_missing organisation_suspended
+        namespace_not_allowed secret_in_the_way personal;
+    view: table_and_columns describe_and_events explain_and_discovery selectors no_drift counts;
+    members: members assignees;
+    verified: verified last_used;
+];
+
+/// Plays rows at the same time, each in a namespace of its own.
+async fn play(
+    home: &TempDir,
+    kubeconfig: &str,
+    rows: impl Iterator<Item = &'static Row>,
+    rolls_out: bool,
+    verifier: &str,
+) {
+    let (home, kubeconfig) = (Arc::new(home.path().to_owned()), Arc::new(kubeconfig.to_owned()));
+    let verifier: Arc<str> = verifier.into();
+    let mut playing = Vec::new();
+    for (name, row) in rows {
+        let (home, kubeconfig, verifier) = (home.clone(), kubeconfig.clone(), verifier.clone());
+        let played = tokio::spawn(async move {
+            let stage = Stage::set(&home, &kubeconfig, &name.replace('_', "-"), rolls_out, &verifier).await;
+            tokio::time::timeout(ROW_LIMIT, row(&stage))
+                .await
+                .expect("the row took too long");
+        });
+        playing.push((name, played));
+    }
+    let mut failed = Vec::new();
+    for (name, played) in playing {
+        if played.await.is_err() {
+            failed.push(name);
+        }
+    }
+    assert!(failed.is_empty(), "failed rows: {failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_holds_in_the_sandbox() {
+    let home = TempDir::new().unwrap();
+    let kubeconfig = home.path().join("sandbox/kubeconfig");
+    let path = kubeconfig.to_str().unwrap();
+    let any = "127.0.0.1:0";
+    let arguments = [
+        "sandbox",
+        "--kubeconfig",
+        path,
+        "--http",
+        any,
+        "--grpc",
+        any,
+        "--log",
+        "debug",
+    ];
+    let mut sandbox = Process::start(&arguments);
+    let verifier = sandbox.word_after("The verifier answers on http://").await;
+    sandbox.until("Ctrl-C ends it").await;
+    let kubeconfig = std::fs::read_to_string(kubeconfig).unwrap();
+    play(&home, &kubeconfig, ROWS.iter(), true, &verifier).await;
+    let tokens = every_token(&home, &kubeconfig).await;
+    sandbox.signal("-INT");
+    let (code, said) = sandbox.end().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(tokens.len() > 10, "only {} tokens were seen", tokens.len());
+    assert!(
+        !tokens.iter().any(|token| said.contains(token.as_str())),
+        "a token was printed or logged"
+    );
+}
+
+/// The tokens in all Secrets.
+async fn every_token(home: &TempDir, kubeconfig: &str) -> Vec<String> {
+    let kubectl = kube_sandbox::testing::Kubectl::new(&home.path().join("all"), kubeconfig).unwrap();
+    let template = "go-template={{range .items}}{{range .data}}{{. | base64decode}}\n{{end}}{{end}}";
+    let values = kubectl
+        .ok(["get", "secrets", "--all-namespaces", "--output", template])
+        .await;
+    values
+        .lines()
+        .filter(|value| value.starts_with("acme_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_holds_on_a_real_api_server() {
+    let Some(server) = Server::real().await else { return };
+    let path = server.kubeconfig().to_str().unwrap();
+    let home = TempDir::new().unwrap();
+    let kubeconfig = std::fs::read_to_string(path).unwrap();
+    let kubectl = kube_sandbox::testing::Kubectl::new(&home.path().join("setup"), &kubeconfig).unwrap();
+    kubectl
+        .ok(["apply", "--filename", concat!(env!("CARGO_MANIFEST_DIR"), "/crds")])
+        .await;
+    let mut controller = Process::start(&[
+        "controller",
+        "--kubeconfig",
+        path,
+        "--metrics",
+        "127.0.0.1:0",
+        "--log",
+        "debug",
+    ]);
+    controller.until("starting").await;
+    let any = "127.0.0.1:0";
+    let verifier = [
+        "verifier",
+        "--kubeconfig",
+        path,
+        "--http",
+        any,
+        "--grpc",
+        any,
+        "--metrics",
+        any,
+    ];
+    let settings = [
+        "--trusted-proxies",
+        "127.0.0.1",
+        "--last-used-interval",
+        "10s",
+        "--log",
+        "debug",
+    ];
+    let mut verifier = Process::start(&[&verifier[..], &settings[..]].concat());
+    let address = verifier.word_after("http=").await;
+    let cleans_up = server.cleans_up("the row of deletion");
+    let rows = ROWS.iter().filter(|(name, _)| cleans_up || *name != "deletion");
+    play(&home, &kubeconfig, rows, false, &address).await;
+    let tokens = every_token(&home, &kubeconfig).await;
+    for process in [controller, verifier] {
+        process.signal("-INT");
+        let (code, said) = process.end().await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            !tokens.iter().any(|token| said.contains(token.as_str())),
+            "a token was logged"
+        );
+    }
+}
