@@ -18,7 +18,7 @@ const FINE: [Reason; 8] = [
     Reason::Compliant,
 ];
 
-/// These come of policies, which no manifest can bring yet: their kind is not among the definitions.
+/// These come of policies, and no controller holds tokens to them yet.
 const OF_POLICIES: [Reason; 3] = [Reason::PolicyViolation, Reason::IssuanceDenied, Reason::Idle];
 
 #[derive(Default)]

@@ -62,12 +62,17 @@ pub(super) async fn explain_and_discovery(stage: &Stage) {
         explained.contains("ipFilters") && explained.contains("managesTokens"),
         "{explained}"
     );
+    let explained = stage.run(&["explain", "tpol.spec.idle.action"]).await;
+    assert!(
+        explained.contains("A new spec.rotation.trigger brings it back"),
+        "{explained}"
+    );
     let resources = stage
         .kubectl
         .ok(["api-resources", "--api-group", "tokenwright.dev"])
         .await;
     assert!(
-        resources.contains("apitok") && resources.contains("org "),
+        ["apitok ", "org ", "tpol "].iter().all(|name| resources.contains(name)),
         "{resources}"
     );
     stage.token("").await;
