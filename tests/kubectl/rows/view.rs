@@ -63,10 +63,7 @@ pub(super) async fn explain_and_discovery(stage: &Stage) {
         "{explained}"
     );
     let explained = stage.run(&["explain", "tpol.spec.idle.action"]).await;
-    assert!(
-        explained.contains("A new spec.rotation.trigger brings it back"),
-        "{explained}"
-    );
+    assert!(explained.contains("Suspend: the token is refused"), "{explained}");
     let resources = stage
         .kubectl
         .ok(["api-resources", "--api-group", "tokenwright.dev"])
