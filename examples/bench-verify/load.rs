@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     convert::Infallible,
+    error::Error,
     net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
@@ -50,6 +51,29 @@ pub(crate) struct Answered {
     pub(crate) requests: u64,
     pub(crate) per_second: u64,
     pub(crate) per_cpu_second: u64,
+    /// The same of the best second. On a machine that does other things, too, what they cost is least in it.
+    pub(crate) best_per_cpu_second: u64,
+}
+
+/// How many were answered so far, when that was, and what it took of the CPU.
+type Moment = (u64, Instant, Duration);
+
+impl Answered {
+    fn between(moments: &[Moment]) -> Self {
+        let per_cpu = |(before, _, used): Moment, (after, _, more): Moment| per(after - before, more - used);
+        let (first, last) = (moments[0], moments[moments.len() - 1]);
+        let seconds = moments.windows(2).map(|pair| per_cpu(pair[0], pair[1]));
+        Self {
+            requests: last.0 - first.0,
+            per_second: per(last.0 - first.0, last.1 - first.1),
+            per_cpu_second: per_cpu(first, last),
+            best_per_cpu_second: seconds.max().unwrap_or_default(),
+        }
+    }
+}
+
+fn per(requests: u64, time: Duration) -> u64 {
+    (requests as f64 / time.as_secs_f64()) as u64
 }
 
 /// What is asked with.
@@ -57,7 +81,7 @@ pub(crate) struct Answered {
 pub(crate) struct Load {
     pub(crate) known: Rc<Vec<String>>,
     pub(crate) concurrency: Concurrency,
-    pub(crate) duration: Duration,
+    pub(crate) seconds: u64,
 }
 
 /// What keeps one connection busy. It only ever ends with an error.
@@ -111,15 +135,13 @@ impl Load {
             }
             let measured = async {
                 tokio::time::sleep(WARM_UP).await;
-                let (before, start, used) = (answered.get(), Instant::now(), cpu()?);
-                tokio::time::sleep(self.duration).await;
-                let (requests, elapsed, used) = (answered.get() - before, start.elapsed(), cpu()? - used);
-                let per = |time: Duration| (requests as f64 / time.as_secs_f64()) as u64;
-                Ok(Answered {
-                    requests,
-                    per_second: per(elapsed),
-                    per_cpu_second: per(used),
-                })
+                let mut moment = || Ok::<_, Box<dyn Error + Send + Sync>>((answered.get(), Instant::now(), cpu()?));
+                let mut moments = vec![moment()?];
+                for _ in 0..self.seconds {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    moments.push(moment()?);
+                }
+                Ok(Answered::between(&moments))
             };
             tokio::select! {
                 Some(ended) = busy.join_next() => match ended? {

@@ -83,7 +83,7 @@ fn bench(arguments: &Arguments) -> Result<ExitCode> {
             contention = contention::measure(&index, size, duration);
         }
     }
-    let report = Report::new(decisions, contention, serve(arguments, largest, duration)?);
+    let report = Report::new(decisions, contention, serve(arguments, largest)?);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
@@ -95,14 +95,14 @@ fn bench(arguments: &Arguments) -> Result<ExitCode> {
     })
 }
 
-fn serve(arguments: &Arguments, tokens: u64, duration: Duration) -> Result<Served> {
+fn serve(arguments: &Arguments, tokens: u64) -> Result<Served> {
     eprintln!("starting a verifier with {tokens} tokens");
     let mut server = ServerProcess::start(tokens)?;
     let before = server.used()?.resident_bytes;
     let load = Load {
         known: Rc::new(tokens::known(tokens)),
         concurrency: arguments.concurrency,
-        duration,
+        seconds: arguments.seconds,
     };
     let addresses = server.addresses;
     eprintln!("asking it");

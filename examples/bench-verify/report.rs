@@ -135,14 +135,18 @@ impl fmt::Display for Served {
             "\nA process with {} tokens, {before} MiB, after all requests {after} MiB:",
             self.tokens
         )?;
-        writeln!(f, "           requests/CPU second  requests/s   requests")?;
+        writeln!(f, "           requests/CPU second  in the best  requests/s   requests")?;
         let mut row = |name: &str, answered: &Answered| {
             let Answered {
                 requests,
                 per_second,
                 per_cpu_second,
+                best_per_cpu_second,
             } = answered;
-            writeln!(f, "{name:<10} {per_cpu_second:>19} {per_second:>11} {requests:>10}")
+            writeln!(
+                f,
+                "{name:<10} {per_cpu_second:>19} {best_per_cpu_second:>12} {per_second:>11} {requests:>10}"
+            )
         };
         row("HTTP", &self.http)?;
         row("gRPC", &self.grpc)?;

@@ -150,6 +150,8 @@ fn http2(requests: Requests) -> http2::Builder<Requests> {
     builder
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD as u32)
-        .initial_stream_window_size(WINDOW);
+        .initial_stream_window_size(WINDOW)
+        // Nobody reads it in gRPC.
+        .auto_date_header(false);
     builder
 }

@@ -51,7 +51,7 @@ impl Handler for Authorization {
 /// Answers one call.
 pub async fn answer<B>(judge: &Judge, request: Request<B>) -> Response<Reply>
 where
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    B: Body<Data = Bytes>,
 {
     let (head, body) = request.into_parts();
     let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");

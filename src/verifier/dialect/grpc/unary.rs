@@ -2,13 +2,13 @@
 
 use std::{
     convert::Infallible,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use prost::{
     Message,
     bytes::{BufMut, Bytes, BytesMut},
@@ -48,10 +48,9 @@ pub(super) enum Unreadable {
 /// Reads a call's message.
 pub(super) async fn read<B>(body: B) -> Result<Bytes, Unreadable>
 where
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    B: Body<Data = Bytes>,
 {
-    let body = Limited::new(body, PREFIX + MAX_MESSAGE).collect().await;
-    let mut bytes = body.map_err(|_| Unreadable::Malformed)?.to_bytes();
+    let mut bytes = whole(body).await.ok_or(Unreadable::Malformed)?;
     let Some(&[compressed, ref length @ ..]) = bytes.first_chunk::<PREFIX>() else {
         return Err(Unreadable::Malformed);
     };
@@ -61,6 +60,27 @@ where
         (1, true) => Err(Unreadable::Compressed),
         _ => Err(Unreadable::Malformed),
     }
+}
+
+/// All of a body that is not too large. Mostly it comes as one piece, which is not copied.
+async fn whole<B: Body<Data = Bytes>>(body: B) -> Option<Bytes> {
+    let mut body = pin!(body);
+    let mut whole = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.ok()?.into_data() else { continue };
+        if whole.len() + piece.len() > PREFIX + MAX_MESSAGE {
+            return None;
+        }
+        whole = match whole.is_empty() {
+            true => piece,
+            false => {
+                let mut joined = BytesMut::from(whole);
+                joined.extend_from_slice(&piece);
+                joined.freeze()
+            }
+        };
+    }
+    Some(whole)
 }
 
 /// Answers a call with a message.
