@@ -1,7 +1,8 @@
 //! A token as the index keeps it: a few dozen bytes.
 //!
 //! What many tokens share, their profile and their namespace, is a number here; names are written out; times are whole
-//! seconds.
+//! seconds. Credentials come first: a decision reads them, mostly from memory that is far away, and their place does not
+//! depend on what else is to be read.
 
 use std::ops::Range;
 
@@ -92,17 +93,17 @@ impl<'a> Record<'a> {
     }
 
     pub(in crate::verifier) fn name(self) -> &'a str {
-        self.fields().text()
+        self.after_credentials().text()
     }
 
     pub(in crate::verifier) fn client_id(self) -> &'a str {
-        let mut fields = self.fields();
+        let mut fields = self.after_credentials();
         fields.skip_text();
         fields.text()
     }
 
     pub(in crate::verifier) fn uid(self) -> String {
-        let mut fields = self.fields();
+        let mut fields = self.after_credentials();
         fields.skip_text();
         fields.skip_text();
         match self.flag(HAS_UUID) {
@@ -113,7 +114,7 @@ impl<'a> Record<'a> {
 
     pub(in crate::verifier) fn not_before(self) -> Option<i64> {
         self.flag(HAS_NOT_BEFORE).then(|| {
-            let mut fields = self.fields();
+            let mut fields = self.after_credentials();
             self.skip_to_not_before(&mut fields);
             fields.signed()
         })
@@ -127,18 +128,17 @@ impl<'a> Record<'a> {
     /// When a replaced credential of the token was last presented, by its status, in seconds.
     pub(in crate::verifier) fn last_reuse(self) -> Option<i64> {
         self.flag(HAS_LAST_REUSE).then(|| {
-            let mut fields = self.fields();
-            self.skip_to_last_reuse(&mut fields);
+            let mut fields = self.after_credentials();
+            self.skip_to_not_before(&mut fields);
+            if self.flag(HAS_NOT_BEFORE) {
+                fields.signed();
+            }
             fields.signed()
         })
     }
 
     pub(in crate::verifier) fn credentials(self) -> impl Iterator<Item = CredentialRecord> + use<'a> {
         let mut fields = self.fields();
-        self.skip_to_last_reuse(&mut fields);
-        if self.flag(HAS_LAST_REUSE) {
-            fields.signed();
-        }
         let count = fields.byte();
         (0..count).map(move |_| fields.credential())
     }
@@ -152,11 +152,12 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn skip_to_last_reuse(self, fields: &mut Fields<'a>) {
-        self.skip_to_not_before(fields);
-        if self.flag(HAS_NOT_BEFORE) {
-            fields.signed();
+    fn after_credentials(self) -> Fields<'a> {
+        let mut fields = self.fields();
+        for _ in 0..fields.byte() {
+            fields.credential();
         }
+        fields
     }
 
     fn fields(self) -> Fields<'a> {
@@ -219,15 +220,6 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
             | flag(uuid.is_some(), HAS_UUID)
             | flag(last_reuse.is_some(), HAS_LAST_REUSE),
     );
-    push_text(&mut bytes, token.metadata.name.as_deref()?)?;
-    push_text(&mut bytes, status.client_id.as_deref().unwrap_or_default())?;
-    match uuid {
-        Some(uuid) => bytes.extend(uuid),
-        None => push_text(&mut bytes, uid)?,
-    }
-    for at in [not_before, last_reuse].into_iter().flatten() {
-        push_signed(&mut bytes, at);
-    }
     bytes.push(u8::try_from(credentials.len()).ok()?);
     for credential in &credentials {
         bytes.extend(credential.digest.as_bytes());
@@ -240,6 +232,15 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
         for at in [credential.expires_at, credential.retired_at].into_iter().flatten() {
             push_signed(&mut bytes, at);
         }
+    }
+    push_text(&mut bytes, token.metadata.name.as_deref()?)?;
+    push_text(&mut bytes, status.client_id.as_deref().unwrap_or_default())?;
+    match uuid {
+        Some(uuid) => bytes.extend(uuid),
+        None => push_text(&mut bytes, uid)?,
+    }
+    for at in [not_before, last_reuse].into_iter().flatten() {
+        push_signed(&mut bytes, at);
     }
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
     let length = u16::try_from(bytes.len()).ok()?;

@@ -6,7 +6,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
 
@@ -26,7 +26,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Requests {
 }
 
 impl Requests {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Request>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Request>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -72,5 +72,72 @@ impl<C: Future> Future for Together<'_, C> {
                 return Poll::Pending;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{pending, poll_fn},
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// A connection that reads these requests at once and ends when they are answered. Returns how many were, each time
+    /// it went on.
+    async fn carried_on(requests: Vec<Request>, answered: &AtomicUsize) -> Vec<usize> {
+        let (read, count) = (Requests::default(), requests.len());
+        let (mut unread, mut seen) = (requests, Vec::new());
+        let connection = poll_fn(|_| {
+            seen.push(answered.load(Ordering::Relaxed));
+            unread.drain(..).for_each(|request| read.execute(request));
+            match seen.last() == Some(&count) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        });
+        Together::new(pin!(connection), read.clone()).await;
+        seen
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_on_when_all_are_answered_that_can_be() {
+        let (answered, news) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let request = |waits: bool| -> Request {
+            let (answered, news) = (answered.clone(), news.clone());
+            Box::pin(async move {
+                if waits {
+                    news.notified().await;
+                }
+                answered.fetch_add(1, Ordering::Relaxed);
+            })
+        };
+        let requests = vec![request(false), request(true), request(false), request(false)];
+        let connection = carried_on(requests, &answered);
+        let (seen, ()) = futures::join!(connection, async { news.notify_one() });
+        assert_eq!(seen, [0, 3, 3, 4]);
+    }
+
+    #[tokio::test]
+    async fn requests_end_with_their_connection() {
+        let read = Requests::default();
+        let alive = Arc::new(());
+        let held = alive.clone();
+        read.execute(async move {
+            pending::<()>().await;
+            drop(held);
+        });
+        let mut together = Box::pin(async {
+            let connection = pin!(pending::<()>());
+            Together::new(connection, read).await;
+        });
+        assert!(futures::poll!(&mut together).is_pending());
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(together);
+        assert_eq!(Arc::strong_count(&alive), 1);
     }
 }
