@@ -75,6 +75,11 @@ pub struct ApiTokenStatus {
     #[schemars(with = "i32")]
     pub rotations: u32,
 
+    /// Whether a policy refuses what the token has, so that it does not work. What a policy refuses of a changed spec
+    /// only is no such case: the token keeps what it had.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub violating: bool,
+
     /// What of the spec was judged and accepted last: what the token may do now, whatever the spec has come to say since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<Grant>,

@@ -27,6 +27,7 @@ impl Planner<'_> {
     pub(super) fn judge_by_policies(&mut self, verdict: Verdict) -> Verdict {
         if self.facts.policies.is_empty() {
             condition::remove(&mut self.status.conditions, POLICY_COMPLIANT);
+            self.status.violating = false;
             return verdict;
         }
         let granted = self.status.grant.clone();
@@ -51,7 +52,11 @@ impl Planner<'_> {
             .clone()
             .map(|grant| self.by_policies(&grant, Stage::Standing));
         self.report_compliance(asked.as_ref().or(standing.as_ref()));
-        self.stricter(verdict, asked, standing)
+        let stands = standing.as_ref().is_none_or(policy::Verdict::is_compliant);
+        let verdict = self.stricter(verdict, asked, standing);
+        // What is granted takes the place of what stood there.
+        self.status.violating = !stands && !matches!(verdict, Verdict::Granted(_));
+        verdict
     }
 
     fn by_policies(&mut self, rights: &Grant, stage: Stage<'_>) -> policy::Verdict {

@@ -153,10 +153,12 @@ fn a_token_with_a_role_that_is_no_longer_allowed_is_held_until_it_has_another() 
     world.writes.clear();
     world.settle();
     assert_eq!((world.ready(), world.held()), ((false, "PolicyViolation"), Some(1)));
+    assert!(world.status().violating);
     assert_eq!(world.writes, [Write::Status]);
     world.patch(json!({ "role": "Member" }));
     world.settle();
     assert_eq!((world.ready(), world.held()), ((true, "Issued"), Some(1)));
+    assert!(!world.status().violating);
 }
 
 #[test]
@@ -167,6 +169,7 @@ fn a_change_that_is_frozen_is_refused_and_the_rights_stay() {
     world.patch(json!({ "role": "Admin", "description": "more" }));
     world.settle();
     assert_eq!(world.ready(), (false, "PolicyViolation"));
+    assert!(!world.status().violating, "what it had goes on working");
     let grant = world.status().grant.as_ref().unwrap();
     assert_eq!((grant.role.as_deref(), world.accepted()), (Some("Member"), vec![1]));
     assert!(
@@ -268,6 +271,13 @@ fn a_token_beyond_the_number_waits_for_an_older_one_to_go() {
     world.older.organisation = 1;
     world.settle();
     assert_eq!((world.ready(), world.held()), ((true, "Issued"), Some(1)));
+    world.policy("few", json!({ "maxTokens": 1 }));
+    world.settle();
+    assert_eq!((world.ready(), world.held()), ((false, "PolicyViolation"), Some(1)));
+    assert!(world.status().violating);
+    world.policies.clear();
+    world.settle();
+    assert_eq!((world.ready().0, world.status().violating), (true, false));
 }
 
 #[test]
