@@ -48,7 +48,7 @@ pub struct Limits {
 
 impl Limits {
     /// What these policies leave together. Those that only warn do not count.
-    pub(super) fn of<'a>(policies: impl Iterator<Item = &'a TokenPolicySpec>) -> Self {
+    pub fn of<'a>(policies: impl Iterator<Item = &'a TokenPolicySpec>) -> Self {
         let enforced = policies.filter(|spec| spec.is_enforced());
         enforced.fold(Self::default(), |mut limits, spec| {
             limits.denied |= is_denied(spec);
@@ -116,6 +116,18 @@ impl Limits {
             IdleAction::Delete => &mut self.deleted_after,
         };
         *limit = least(limit.take(), Some(policy.after.clone()));
+    }
+
+    /// Whether a token may have the role of this name.
+    pub fn allows_role(&self, role: &str) -> bool {
+        self.roles.as_ref().is_none_or(|allowed| allowed.contains(role))
+    }
+
+    /// Whether a token may do all of this.
+    pub fn allows_permissions(&self, permissions: &Permissions) -> bool {
+        self.permissions
+            .as_ref()
+            .is_none_or(|most| most.covers_all(permissions))
     }
 
     /// The longest lifetime of a new credential whose token asks for a lifetime or not.

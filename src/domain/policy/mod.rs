@@ -12,6 +12,7 @@
 mod checks;
 mod findings;
 mod limits;
+mod unreadable;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::api::{Grant, IdleAction, Issuance, TokenPolicySpec, TokenType};
 
 pub use findings::{Surroundings, findings};
 pub use limits::Limits;
+pub use unreadable::refusing;
 
 /// A policy under its name.
 #[derive(Clone, Copy, Debug)]
