@@ -106,6 +106,7 @@ pub(crate) fn ask(index: &Index, presented: &Presented<'_>, requires: &Requireme
         now: jiff::Timestamp::constant(1_780_000_000, 0),
         age: Some(Duration::ZERO),
         max_age: Duration::from_secs(600),
+        sightings: None,
     };
     let request = Request {
         presented,

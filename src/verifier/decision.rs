@@ -8,6 +8,7 @@ use super::{
     credential::Presented,
     identity::Identity,
     index::{Found, Index},
+    last_used::Sightings,
 };
 use crate::{
     api::{CredentialState, TokenType},
@@ -130,16 +131,18 @@ pub struct Requirements {
 
 /// When the decision is made, and on what view of the cluster.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct Moment<'a> {
     /// The wall clock.
     pub now: Timestamp,
     /// How long ago the index last was known to be complete, by a clock that does not jump. None: never.
     pub age: Option<Duration>,
     /// How old a view may be.
     pub max_age: Duration,
+    /// Uses that were seen here and that the index does not know of yet.
+    pub sightings: Option<&'a Sightings>,
 }
 
-impl Moment {
+impl Moment<'_> {
     fn is_stale(&self) -> bool {
         self.age.is_none_or(|age| age > self.max_age)
     }
@@ -181,12 +184,15 @@ impl Decision {
 ///
 /// # Guarantees
 ///
-/// - The order: what is presented, the age of the view, the token, its time, its suspension, its organisation, its
-///   member, policies, the address, what the route asks for. The first that fails is the code.
+/// - The order: what is presented, the age of the view, the token, its time, its suspension and its organisation's,
+///   whether it is idle, its namespace, its member, policies, the address, what the route asks for. The first that fails
+///   is the code.
 /// - A credential is looked for by its whole digest, so the time it takes says nothing about tokens that exist.
 /// - An organisation's own changes count at once: roles, members, projects and filters are looked up, not remembered.
 ///   What a token was granted and its organisation no longer has grants nothing, and a filter that is gone lets nobody in.
-pub fn decide(index: &Index, request: &Request<'_>, moment: &Moment) -> Decision {
+/// - So do policies: what the controller has yet to cut, hold or end is refused already. How many tokens an organisation
+///   has is counted by the controller alone, and what it found is gone by.
+pub fn decide(index: &Index, request: &Request<'_>, moment: &Moment<'_>) -> Decision {
     let credential = match request.presented {
         Presented::Missing => return Decision::anonymous(Code::Missing),
         Presented::Malformed => return Decision::anonymous(Code::Malformed),
@@ -210,6 +216,7 @@ pub fn decide(index: &Index, request: &Request<'_>, moment: &Moment) -> Decision
         found: &found,
         request,
         now: moment.now.as_second(),
+        sightings: moment.sightings,
     };
     let refused = CHECKS.iter().find_map(|check| check(&case).err());
     Decision {
@@ -223,18 +230,21 @@ struct Case<'a> {
     found: &'a Found<'a>,
     request: &'a Request<'a>,
     now: i64,
+    sightings: Option<&'a Sightings>,
 }
 
 type Check = fn(&Case<'_>) -> Result<(), Code>;
 
-/// In their order. Policies come after `member`, once there are any.
-const CHECKS: [Check; 9] = [
+/// In their order.
+const CHECKS: [Check; 11] = [
     time,
     retirement,
     suspension,
     organisation,
+    idleness,
     namespace,
     member,
+    policy,
     address,
     route,
     permissions,
@@ -244,7 +254,7 @@ fn time(case: &Case<'_>) -> Result<(), Code> {
     if case.found.record.not_before().is_some_and(|begin| case.now < begin) {
         return Err(Code::NotYetValid);
     }
-    let expired = case.found.credential.expires_at.is_some_and(|end| end <= case.now);
+    let expired = case.found.expires_at().is_some_and(|end| end <= case.now);
     refuse_if(expired, Code::Expired)
 }
 
@@ -269,6 +279,18 @@ fn organisation(case: &Case<'_>) -> Result<(), Code> {
     }
 }
 
+fn idleness(case: &Case<'_>) -> Result<(), Code> {
+    let Found { rules, record, .. } = case.found;
+    let Some(after) = rules.and_then(|rules| rules.idle_after()) else {
+        return Ok(());
+    };
+    let is_over = |since: i64| since.saturating_add(after) <= case.now;
+    // The status tells of a use some time after it.
+    let used_here = || case.sightings?.last_use(&record.uid());
+    let idle = is_over(record.idle_since()) && used_here().is_none_or(is_over);
+    refuse_if(idle, Code::Suspended)
+}
+
 fn namespace(case: &Case<'_>) -> Result<(), Code> {
     let Found {
         charter,
@@ -289,13 +311,29 @@ fn member(case: &Case<'_>) -> Result<(), Code> {
     )
 }
 
+fn policy(case: &Case<'_>) -> Result<(), Code> {
+    let Found {
+        record, profile, rules, ..
+    } = case.found;
+    let ends = || case.found.expires_at().is_some();
+    let refused = record.is_violating() || rules.is_some_and(|rules| !rules.allow(profile, ends()));
+    refuse_if(refused, Code::Policy)
+}
+
 fn address(case: &Case<'_>) -> Result<(), Code> {
-    let Found { charter, profile, .. } = case.found;
+    let Found {
+        charter,
+        profile,
+        rules,
+        ..
+    } = case.found;
     let passes = |filter: &str| {
         let (charter, address) = charter.as_ref().zip(case.request.address)?;
         charter.filter_allows(filter, address).then_some(())
     };
-    let denied = profile.ip_filters.iter().any(|filter| passes(filter).is_none());
+    let required = rules.iter().flat_map(|rules| rules.filters());
+    let mut filters = profile.ip_filters.iter().map(|filter| &**filter).chain(required);
+    let denied = filters.any(|filter| passes(filter).is_none());
     refuse_if(denied, Code::IpDenied)
 }
 

@@ -1,7 +1,9 @@
-//! The watches that fill the index: ApiTokens, Organisations, and the labels of Namespaces. Never Secrets.
+//! The watches that fill the index: ApiTokens, Organisations, TokenPolicies, and the labels of Namespaces. Never Secrets.
 //!
 //! An object is dropped once it is in the index. One that cannot be read is taken out of it: whatever it was before must
-//! not be what counts.
+//! not be what counts. A [policy](self::policy) that cannot be read refuses.
+
+mod policy;
 
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
@@ -14,6 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
+use self::policy::Guarded;
 use super::{Freshness, Index, List, Metrics, SecondLook};
 use crate::{
     api::{ApiToken, Organisation},
@@ -37,7 +40,7 @@ pub(super) struct Feed {
 
 /// How many watches it takes for these namespaces.
 pub(super) fn watches(namespaces: &[String]) -> usize {
-    2 + namespaces.len().max(1)
+    3 + namespaces.len().max(1)
 }
 
 impl Feed {
@@ -45,15 +48,17 @@ impl Feed {
     pub(super) async fn run(self) {
         let organisations = Api::<DeserializeGuard<Organisation>>::all(self.client.clone());
         let namespaces = Api::<PartialObjectMeta<Namespace>>::all(self.client.clone());
+        let policies = Api::<Guarded>::all(self.client.clone());
         let mut feeds: Vec<BoxFuture<'_, ()>> = vec![
             Box::pin(self.keep(0, organisations, None)),
             Box::pin(self.keep(1, namespaces, None)),
+            Box::pin(self.keep(2, policies, None)),
         ];
         let scopes: Vec<Option<&str>> = match self.namespaces.as_slice() {
             [] => vec![None],
             names => names.iter().map(|name| Some(name.as_str())).collect(),
         };
-        for (number, scope) in (2..).zip(scopes) {
+        for (number, scope) in (3..).zip(scopes) {
             let tokens: Api<DeserializeGuard<ApiToken>> = match scope {
                 Some(namespace) => Api::namespaced(self.client.clone(), namespace),
                 None => Api::all(self.client.clone()),
@@ -68,6 +73,7 @@ impl Feed {
         let mut watch = watch.renewals(self.second_look.renewals());
         // Until a list is complete, what is gone may still be in the index.
         let mut complete = false;
+        let mut absent = false;
         loop {
             match watch.next().await {
                 Ok(Update::Current) => {}
@@ -81,14 +87,18 @@ impl Feed {
                 }
                 Err(error) => {
                     self.metrics.watch_failed(K::RESOURCE);
-                    tracing::warn!(
-                        resource = K::RESOURCE,
-                        "a watch failed, trying again: {error}{}",
-                        advice(&error)
-                    );
+                    // What is not installed is said once, however long that takes.
+                    let known = std::mem::replace(&mut absent, is_absent(&error));
+                    let (resource, advice) = (K::RESOURCE, advice(&error));
+                    if known && absent {
+                        tracing::debug!(resource, "a watch failed, trying again: {error}{advice}");
+                    } else {
+                        tracing::warn!(resource, "a watch failed, trying again: {error}{advice}");
+                    }
                     continue;
                 }
             }
+            absent = false;
             if complete {
                 self.freshness.heard(number);
             }
@@ -104,13 +114,8 @@ impl Feed {
                 let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
                 if let Err(error) = object.apply(index) {
                     let resource = K::RESOURCE;
-                    tracing::warn!(
-                        resource,
-                        namespace,
-                        name,
-                        "cannot be read, and counts for nothing: {error}"
-                    );
-                    K::delete(index, &namespace, &name);
+                    let consequence = K::give_up(index, &namespace, &name);
+                    tracing::warn!(resource, namespace, name, "cannot be read, and {consequence}: {error}");
                 }
             }
             Event::Delete(object) => {
@@ -128,11 +133,14 @@ impl Feed {
     }
 }
 
+/// Whether there is no such resource.
+fn is_absent(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 fn advice(error: &kube::Error) -> &'static str {
     match error {
-        kube::Error::Api(status) if status.code == 404 => {
-            ". Are the CRDs installed? 'tokenwright crd | kubectl apply -f -' does it"
-        }
+        _ if is_absent(error) => ". Are the CRDs installed? 'tokenwright crd | kubectl apply -f -' does it",
         kube::Error::Api(status) if status.code == 403 => ". The verifier needs the verbs list and watch",
         _ => "",
     }
@@ -148,6 +156,12 @@ trait Kept: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send
     fn apply(self, index: &Index) -> Result<(), String>;
 
     fn delete(index: &Index, namespace: &str, name: &str);
+
+    /// Enters that it cannot be read. Returns what follows from that, for the log.
+    fn give_up(index: &Index, namespace: &str, name: &str) -> &'static str {
+        Self::delete(index, namespace, name);
+        "counts for nothing"
+    }
 
     /// Of the credentials that end with it.
     fn digests(&self) -> Vec<Digest> {

@@ -21,6 +21,7 @@ pub struct Identity {
     credential: u64,
     superseded: bool,
     ends: Option<i64>,
+    idle_after: Option<i64>,
     profile: Arc<Profile>,
     charter: Option<Arc<Charter>>,
 }
@@ -46,7 +47,8 @@ impl Identity {
             record: record.bytes().into(),
             credential: credential.id,
             superseded: record.credentials().any(|other| other.id > credential.id),
-            ends: [credential.expires_at, retires].into_iter().flatten().min(),
+            ends: [found.expires_at(), retires].into_iter().flatten().min(),
+            idle_after: found.rules.and_then(|rules| rules.idle_after()),
             profile: Arc::clone(found.profile),
             charter: found.charter.cloned(),
         }
@@ -144,6 +146,11 @@ impl Identity {
     /// When the credential that was presented stops to work. None: not by itself.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.ends.and_then(|end| Timestamp::from_second(end).ok())
+    }
+
+    /// After how long without use a policy has the token refused, in seconds.
+    pub(super) fn idle_after(&self) -> Option<i64> {
+        self.idle_after
     }
 
     /// When the token was last used, by its status, in seconds.

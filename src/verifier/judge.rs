@@ -147,6 +147,7 @@ impl Judge {
             now,
             age: self.freshness.age(),
             max_age: self.max_staleness,
+            sightings: Some(&self.sightings),
         };
         decide(&self.index, request, &moment)
     }

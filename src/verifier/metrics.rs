@@ -21,6 +21,7 @@ pub struct Metrics {
     connections_refused: Family<Listener, Counter>,
     certificate_reads: Family<Outcome, Counter>,
     known: Family<Resource, Gauge>,
+    unreadable_policies: Gauge,
     index_bytes: Gauge,
     view_age: Gauge<f64, AtomicU64>,
     /// Requests with a credential that has been replaced.
@@ -98,6 +99,12 @@ impl Default for Metrics {
         );
         let known = Family::default();
         registry.register("known_objects", "Objects in the index, by resource", known.clone());
+        let unreadable_policies = Gauge::default();
+        registry.register(
+            "unreadable_policies",
+            "TokenPolicies that cannot be read, which refuse every token that they may be for",
+            unreadable_policies.clone(),
+        );
         let index_bytes = Gauge::default();
         registry.register("index_bytes", "Bytes of the index", index_bytes.clone());
         let view_age = Gauge::default();
@@ -108,6 +115,7 @@ impl Default for Metrics {
         );
         let mut metrics = Self {
             known,
+            unreadable_policies,
             index_bytes,
             view_age,
             registry,
@@ -170,10 +178,13 @@ impl Metrics {
             ("credentials", size.credentials),
             ("organisations", size.organisations),
             ("namespaces", size.namespaces),
+            ("tokenpolicies", size.policies),
         ] {
             let known = self.known.get_or_create(&Resource { resource });
             known.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        let unreadable = i64::try_from(size.unreadable_policies).unwrap_or(i64::MAX);
+        self.unreadable_policies.set(unreadable);
         self.index_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
         self.view_age.set(age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }

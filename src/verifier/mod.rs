@@ -22,7 +22,7 @@
 //! let presented = extract(headers, &own.unwrap_or_default());
 //! let address = client_address::resolve("10.0.0.1".parse()?, ["203.0.113.9"], &trusted);
 //! let request = Request { presented: &presented, address, requires: &requires };
-//! let moment = Moment { now: "2026-01-01T00:00:00Z".parse()?, age: Some(Duration::ZERO), max_age: Duration::from_secs(600) };
+//! let moment = Moment { now: "2026-01-01T00:00:00Z".parse()?, age: Some(Duration::ZERO), max_age: Duration::from_secs(600), sightings: None };
 //!
 //! let decision = decide(&index, &request, &moment);
 //! assert_eq!(decision.code, Code::Malformed);

@@ -1,10 +1,13 @@
 //! The verifier's view of the cluster: what it learns, when it looks again, and when it says nothing any more.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use k8s_openapi::api::{
-    core::v1::Secret,
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
+use k8s_openapi::{
+    api::{
+        core::v1::Secret,
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client,
@@ -13,7 +16,7 @@ use kube::{
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 use tokenwright::{
-    api::ApiToken,
+    api::{ApiToken, Organisation, TokenPolicy, crds},
     verifier::{
         Code, Decision, Dialect, Judge, Listeners, Requirements, Settings, Verifier,
         credential::{Credential, Presented},
@@ -37,7 +40,7 @@ async fn cluster() -> Cluster {
     let role: ClusterRole = serde_json::from_value(json!({
         "metadata": { "name": "verifier" },
         "rules": [
-            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens", "organisations"], "verbs": ["list", "watch"] },
+            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens", "organisations", "tokenpolicies"], "verbs": ["list", "watch"] },
             { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens"], "verbs": ["get"] },
             { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens/status"], "verbs": ["patch"] },
             { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] },
@@ -72,9 +75,13 @@ async fn verifier(cluster: &Cluster, settings: Settings) -> Running {
 
 impl Running {
     async fn ask(&self, token: &str) -> Decision {
+        self.ask_from(token, None).await
+    }
+
+    async fn ask_from(&self, token: &str, address: Option<IpAddr>) -> Decision {
         let presented = Presented::Credential(Credential::token(token));
         let requires = Requirements::default();
-        self.judge.judge(Dialect::Verify, &presented, None, &requires).await
+        self.judge.judge(Dialect::Verify, &presented, address, &requires).await
     }
 
     async fn code(&self, token: &str) -> Code {
@@ -123,7 +130,8 @@ async fn it_asks_for_no_secret_and_for_no_more_of_a_namespace_than_its_labels() 
         .collect();
     asked.sort();
     asked.dedup();
-    assert_eq!(asked, ["watch apitokens", "watch namespaces", "watch organisations"]);
+    let watched = ["apitokens", "namespaces", "organisations", "tokenpolicies"];
+    assert_eq!(asked, watched.map(|resource| format!("watch {resource}")));
     drop(verifier);
 }
 
@@ -137,7 +145,7 @@ async fn with_the_api_server_away_it_answers_until_its_view_is_too_old_and_recov
         .sandbox
         .faults()
         .inject(Match::any().user(USER), Fault::unavailable());
-    for resource in ["apitokens", "organisations", "namespaces"] {
+    for resource in ["apitokens", "organisations", "namespaces", "tokenpolicies"] {
         cluster.sandbox.faults().close_watches(resource);
     }
     cluster.pass(Duration::from_secs(550)).await;
@@ -203,9 +211,9 @@ async fn an_unknown_token_is_looked_for_once_and_then_refused_at_once() {
         let asked = cluster.sandbox.requests().all();
         asked.iter().filter(|request| request.user == USER).count()
     };
-    assert_eq!(looks(&cluster), 3, "one for each watch");
+    assert_eq!(looks(&cluster), 4, "one for each watch");
     assert_eq!(took(&token).await, Duration::ZERO);
-    assert_eq!(looks(&cluster), 3);
+    assert_eq!(looks(&cluster), 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,7 +242,7 @@ async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
     let mut cluster = cluster().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
-    for resource in ["apitokens", "organisations", "namespaces"] {
+    for resource in ["apitokens", "organisations", "namespaces", "tokenpolicies"] {
         let first = Match::any().user(USER).verb("watch").resource(resource).times(1);
         cluster.sandbox.faults().inject(first, Fault::fail(422, "Invalid"));
     }
@@ -296,4 +304,159 @@ async fn it_knows_the_tokens_of_the_namespaces_it_was_given_and_no_others() {
     assert!(verifier.judge.is_ready());
     assert_eq!(verifier.code(&shop).await, Code::Valid);
     assert_eq!(verifier.code(&elsewhere).await, Code::Unknown);
+}
+
+/// Puts a policy in force, or another in its place.
+async fn policy(cluster: &Cluster, spec: serde_json::Value) {
+    let policies: Api<TokenPolicy> = Api::all(cluster.client.clone());
+    let mut policy = TokenPolicy::new("strict", serde_json::from_value(spec).unwrap());
+    match policies.get_opt("strict").await.unwrap() {
+        None => policies.create(&PostParams::default(), &policy).await,
+        Some(known) => {
+            policy.metadata.resource_version = known.metadata.resource_version;
+            policies.replace("strict", &PostParams::default(), &policy).await
+        }
+    }
+    .unwrap();
+    cluster.idle().await;
+}
+
+/// A token and a verifier that has only itself to hold it to policies.
+async fn without_controller(settings: Settings) -> (Cluster, String, Running) {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    cluster.stop().await;
+    let verifier = verifier(&cluster, settings).await;
+    (cluster, token, verifier)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_holds_as_soon_as_it_is_there_and_as_long_as_it_stays() {
+    let (cluster, token, verifier) = without_controller(Settings::default()).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    policy(&cluster, json!({ "roles": { "allowed": ["Member"] } })).await;
+    assert_eq!(verifier.code(&token).await, Code::Policy);
+    policy(&cluster, json!({ "roles": { "allowed": ["Admin"] } })).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    policy(&cluster, json!({ "issuance": "Deny" })).await;
+    assert_eq!(verifier.code(&token).await, Code::Policy);
+    let policies: Api<TokenPolicy> = Api::all(cluster.client.clone());
+    policies.delete("strict", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    policy(&cluster, json!({ "expiry": { "max": "1h" } })).await;
+    assert_eq!(verifier.code(&token).await, Code::Valid);
+    cluster.pass(Duration::from_secs(3600)).await;
+    assert_eq!(verifier.code(&token).await, Code::Expired);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_required_filter_holds_for_every_request() {
+    let (cluster, token, verifier) = without_controller(Settings::default()).await;
+    let office = json!({ "name": "office", "rules": [{ "action": "Allow", "address": "203.0.113.0/24" }] });
+    let code = async |address: &str| verifier.ask_from(&token, Some(address.parse().unwrap())).await.code;
+    policy(&cluster, json!({ "ipFilters": { "required": ["office"] } })).await;
+    assert_eq!(code("203.0.113.7").await, Code::IpDenied, "there is no such filter yet");
+    cluster.organisation(json!({ "ipFilters": [office] })).await;
+    cluster.idle().await;
+    assert_eq!(code("203.0.113.7").await, Code::Valid);
+    assert_eq!(code("198.51.100.1").await, Code::IpDenied);
+    assert_eq!(verifier.code(&token).await, Code::IpDenied, "the address is not known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_for_the_organisations_that_have_its_labels_now() {
+    let (cluster, token, verifier) = without_controller(Settings::default()).await;
+    let strict = json!({ "matchLabels": { "tier": "strict" } });
+    policy(
+        &cluster,
+        json!({ "organisations": { "selector": strict }, "issuance": "Deny" }),
+    )
+    .await;
+    let organisations: Api<Organisation> = Api::all(cluster.client.clone());
+    for (tier, expected) in [("loose", Code::Valid), ("strict", Code::Policy), ("loose", Code::Valid)] {
+        let labels = Patch::Merge(json!({ "metadata": { "labels": { "tier": tier } } }));
+        organisations
+            .patch("acme", &PatchParams::default(), &labels)
+            .await
+            .unwrap();
+        cluster.idle().await;
+        assert_eq!(verifier.code(&token).await, expected, "{tier}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_idle_when_nobody_used_it_for_long_enough_and_not_before() {
+    let minutes = |count: u64| Duration::from_secs(count * 60);
+    let settings = Settings {
+        last_used_interval: minutes(60),
+        ..Settings::default()
+    };
+    let (cluster, token, verifier) = without_controller(settings).await;
+    policy(&cluster, json!({ "idle": { "after": "20m" } })).await;
+    // More often than the interval has it written otherwise.
+    for _ in 0..6 {
+        cluster.pass(minutes(15)).await;
+        assert_eq!(verifier.code(&token).await, Code::Valid);
+    }
+    cluster.pass(minutes(21)).await;
+    assert_eq!(verifier.code(&token).await, Code::Suspended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_read_refuses_those_that_it_may_be_for() {
+    let (cluster, token, verifier) = without_controller(Settings::default()).await;
+    cluster.loosen_schema("tokenpolicies").await;
+    policy(&cluster, json!({ "organisations": { "names": ["other"] } })).await;
+    let policies: Api<TokenPolicy> = Api::all(cluster.client.clone());
+    let unreadable = || {
+        let metrics = verifier.judge.encode_metrics();
+        metrics
+            .lines()
+            .any(|line| line == "tokenwright_verifier_unreadable_policies 1")
+    };
+    for (spec, expected) in [
+        (json!({ "expiry": { "max": "soon" } }), (Code::Valid, true)),
+        (json!({ "organisations": { "names": ["acme"] } }), (Code::Policy, true)),
+        (json!({ "organisations": "acme" }), (Code::Policy, true)),
+        (json!({ "enforcement": "Warn" }), (Code::Valid, true)),
+        (
+            json!({ "enforcement": "Enforce", "expiry": null, "organisations": null }),
+            (Code::Valid, false),
+        ),
+    ] {
+        let odd = Patch::Merge(json!({ "spec": spec }));
+        policies
+            .patch_metadata("strict", &PatchParams::default(), &odd)
+            .await
+            .unwrap();
+        cluster.idle().await;
+        assert_eq!((verifier.code(&token).await, unreadable()), expected, "{spec}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_policies_are_not_installed_nobody_is_let_in_until_they_are() {
+    let mut cluster = cluster().await;
+    cluster.run_controller();
+    let token = issued(&cluster, "web").await;
+    cluster.stop().await;
+    let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
+    let name = "tokenpolicies.tokenwright.dev";
+    definitions.delete(name, &DeleteParams::default()).await.unwrap();
+    let verifier = verifier(&cluster, Settings::default()).await;
+    cluster.pass(Duration::from_secs(60)).await;
+    assert!(!verifier.judge.is_ready());
+    assert_eq!(verifier.code(&token).await, Code::Stale);
+    let definition = crds()
+        .into_iter()
+        .find(|crd| crd.metadata.name.as_deref() == Some(name));
+    definitions
+        .create(&PostParams::default(), &definition.unwrap())
+        .await
+        .unwrap();
+    cluster.pass(Duration::from_secs(6)).await;
+    assert!(verifier.judge.is_ready());
+    assert_eq!(verifier.code(&token).await, Code::Valid);
 }

@@ -86,6 +86,10 @@ impl<K: ?Sized + Hash + Eq, V: Default> Interner<K, V> {
         Some(&mut entry.value)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry<K, V>> {
+        self.entries.iter_mut().flatten()
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry<K, V>)> {
         (0..)
             .zip(&self.entries)

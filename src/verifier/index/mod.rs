@@ -21,7 +21,9 @@ mod arena;
 mod intern;
 mod names;
 mod organisation;
+mod policy;
 mod record;
+mod rules;
 mod store;
 
 use std::{
@@ -34,7 +36,8 @@ pub(super) use record::Record;
 pub(super) use store::{Found, Profile, Store};
 
 use super::credential::HeaderPair;
-use crate::api::{ApiToken, Organisation};
+use crate::api::{ApiToken, Organisation, TokenPolicy, TokenPolicySpec};
+use policy::Policy;
 
 /// What the verifier knows of the cluster, asked by the digest of a token.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub enum List<'a> {
     Organisations,
     /// The Namespaces.
     Namespaces,
+    /// The TokenPolicies.
+    Policies,
 }
 
 /// How much the index holds.
@@ -62,6 +67,10 @@ pub struct Size {
     pub organisations: usize,
     /// Namespaces whose labels are known.
     pub namespaces: usize,
+    /// Policies that exist.
+    pub policies: usize,
+    /// Those of them that cannot be read.
+    pub unreadable_policies: usize,
     /// Bytes of tables and records, without what tokens share.
     pub bytes: usize,
 }
@@ -92,7 +101,8 @@ impl Index {
     pub fn apply_organisation(&self, organisation: &Organisation) {
         if let Some(name) = &organisation.metadata.name {
             let charter = Arc::new(Charter::new(&organisation.spec));
-            let before = self.write().organisations.set(name, charter);
+            let labels = organisation.metadata.labels.clone().unwrap_or_default();
+            let before = self.write().put_organisation(name, charter, labels);
             drop(before);
         }
     }
@@ -100,6 +110,23 @@ impl Index {
     /// Takes an Organisation out: it was deleted, or what came under its name cannot be read.
     pub fn delete_organisation(&self, name: &str) {
         self.write().organisations.unset(name);
+    }
+
+    /// Enters a TokenPolicy as it is now.
+    pub fn apply_policy(&self, policy: &TokenPolicy) {
+        if let Some(name) = &policy.metadata.name {
+            self.write().put_policy(name, Policy::new(&policy.spec, true));
+        }
+    }
+
+    /// Enters a TokenPolicy that cannot be read: `refusing` is what [`crate::domain::policy::refusing`] makes of it.
+    pub fn apply_unreadable_policy(&self, name: &str, refusing: &TokenPolicySpec) {
+        self.write().put_policy(name, Policy::new(refusing, false));
+    }
+
+    /// Takes a TokenPolicy out.
+    pub fn delete_policy(&self, name: &str) {
+        self.write().remove_policy(name);
     }
 
     /// Enters a Namespace's labels as they are now.
@@ -118,6 +145,7 @@ impl Index {
             List::Tokens(scope) => self.write().begin(scope),
             List::Organisations => self.write().organisations.begin(),
             List::Namespaces => self.write().namespaces.begin(),
+            List::Policies => self.write().policies.begin(),
         }
     }
 
@@ -125,15 +153,16 @@ impl Index {
     pub fn complete(&self, list: List<'_>) {
         match list {
             List::Tokens(scope) => (0..store::PARTS).for_each(|part| self.write().sweep(scope, part)),
-            List::Organisations => self.write().organisations.sweep(),
-            List::Namespaces => self.write().namespaces.sweep(),
+            List::Organisations => drop(self.write().organisations.sweep()),
+            List::Namespaces => drop(self.write().namespaces.sweep()),
+            List::Policies => self.write().sweep_policies(),
         }
     }
 
     /// The request headers that carry a client ID and a secret key for this organisation, where it names its own.
     pub fn headers(&self, organisation: &str) -> Option<HeaderPair> {
         let store = self.read();
-        store.organisations.find(organisation)?.headers.clone()
+        store.organisations.find(organisation)?.charter.headers.clone()
     }
 
     /// How much there is. Counts through the tables: not for every request.
@@ -144,6 +173,8 @@ impl Index {
             credentials: store.credentials(),
             organisations: store.organisations.known(),
             namespaces: store.namespaces.known(),
+            policies: store.policies.known(),
+            unreadable_policies: store.policies.iter().filter(|(_, policy)| !policy.readable).count(),
             bytes: store.allocated(),
         }
     }

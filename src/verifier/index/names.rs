@@ -1,4 +1,6 @@
-//! Organisations and Namespaces, to which tokens refer by name.
+//! Organisations and Namespaces, to which tokens refer by name, and policies.
+
+use std::sync::Arc;
 
 use super::intern::Interner;
 
@@ -84,26 +86,39 @@ impl<T> Names<T> {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Takes out what the list that began last did not have.
-    pub(super) fn sweep(&mut self) {
+    /// Takes out what the list that began last did not have; returns the names.
+    pub(super) fn sweep(&mut self) -> Vec<Arc<str>> {
         let generation = self.generation;
         let is_absent = |known: &Known<T>| known.value.is_some() && known.generation != generation;
-        let absent: Vec<u32> = self
+        let absent: Vec<(u32, Arc<str>)> = self
             .interner
             .iter()
             .filter(|(_, entry)| is_absent(&entry.value))
-            .map(|(number, _)| number)
+            .map(|(number, entry)| (number, Arc::clone(&entry.key)))
             .collect();
-        for number in absent {
-            self.unset_number(number);
-        }
+        absent
+            .into_iter()
+            .map(|(number, name)| {
+                self.unset_number(number);
+                name
+            })
+            .collect()
+    }
+
+    /// Those that exist, with their names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &T)> {
+        let entries = self.interner.iter();
+        entries.filter_map(|(_, entry)| Some((&entry.key, entry.value.value.as_ref()?)))
+    }
+
+    /// Those that exist, with their names, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Arc<str>, &mut T)> {
+        let entries = self.interner.iter_mut();
+        entries.filter_map(|entry| Some((&entry.key, entry.value.value.as_mut()?)))
     }
 
     /// How many exist.
     pub(super) fn known(&self) -> usize {
-        self.interner
-            .iter()
-            .filter(|(_, entry)| entry.value.value.is_some())
-            .count()
+        self.iter().count()
     }
 }

@@ -77,6 +77,11 @@ impl Charter {
             })
     }
 
+    /// Every role with what it permits.
+    pub(in crate::verifier) fn roles(&self) -> impl Iterator<Item = (&str, &Permissions)> {
+        self.roles.iter().map(|(name, permissions)| (&**name, permissions))
+    }
+
     /// What the role permits, while the organisation has it.
     pub(in crate::verifier) fn role(&self, name: &str) -> Option<&Permissions> {
         self.roles.get(name)

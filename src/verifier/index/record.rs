@@ -28,6 +28,7 @@ const SUSPENDED: u8 = 1 << 1;
 const HAS_NOT_BEFORE: u8 = 1 << 2;
 const HAS_UUID: u8 = 1 << 3;
 const HAS_LAST_REUSE: u8 = 1 << 4;
+const VIOLATING: u8 = 1 << 5;
 
 const STATE: u8 = 0b11;
 const HAS_EXPIRY: u8 = 1 << 2;
@@ -42,8 +43,17 @@ pub(in crate::verifier) struct CredentialRecord {
     pub(in crate::verifier) digest: Digest,
     pub(in crate::verifier) id: u64,
     pub(in crate::verifier) state: CredentialState,
+    /// None: it is Retired, and when it was issued no longer matters.
+    pub(in crate::verifier) issued_at: Option<u32>,
     pub(in crate::verifier) expires_at: Option<i64>,
     pub(in crate::verifier) retired_at: Option<i64>,
+}
+
+impl CredentialRecord {
+    /// From where its times are counted.
+    fn base(&self) -> i64 {
+        self.issued_at.map_or(0, i64::from)
+    }
 }
 
 /// A token's record, read where it lies.
@@ -92,6 +102,11 @@ impl<'a> Record<'a> {
         self.flag(SUSPENDED)
     }
 
+    /// Whether the controller found that a policy refuses what the token has.
+    pub(in crate::verifier) fn is_violating(self) -> bool {
+        self.flag(VIOLATING)
+    }
+
     pub(in crate::verifier) fn name(self) -> &'a str {
         self.after_credentials().text()
     }
@@ -123,6 +138,12 @@ impl<'a> Record<'a> {
     /// When the token was last used, by its status, in seconds.
     pub(in crate::verifier) fn last_used(self) -> Option<i64> {
         Some(self.number(LAST_USED)).filter(|&at| at != 0).map(i64::from)
+    }
+
+    /// Since when nobody has used the token, by its status, in seconds: its last use, or the issue of a credential after it.
+    pub(in crate::verifier) fn idle_since(self) -> i64 {
+        let issued = self.credentials().filter_map(|credential| credential.issued_at);
+        i64::from(issued.chain([self.number(LAST_USED)]).max().unwrap_or_default())
     }
 
     /// When a replaced credential of the token was last presented, by its status, in seconds.
@@ -203,9 +224,7 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
     let uuid = parse_uuid(uid);
     let not_before = token.spec.not_before.as_ref().map(|at| ceil(at.0));
     let seconds = |sighting: &Sighting| sighting.at.0.as_second();
-    // Four bytes are enough until 2106; what is no such time is none, or the last.
-    let last_used = status.last_used.as_ref().map_or(0, |used| seconds(used).max(0));
-    let last_used = u32::try_from(last_used).unwrap_or(u32::MAX);
+    let last_used = status.last_used.as_ref().map_or(0, |used| short(used.at.0));
     let last_reuse = status.last_reuse.as_ref().map(seconds);
 
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
@@ -218,7 +237,8 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
         LIVE | flag(token.spec.suspended, SUSPENDED)
             | flag(not_before.is_some(), HAS_NOT_BEFORE)
             | flag(uuid.is_some(), HAS_UUID)
-            | flag(last_reuse.is_some(), HAS_LAST_REUSE),
+            | flag(last_reuse.is_some(), HAS_LAST_REUSE)
+            | flag(status.violating, VIOLATING),
     );
     bytes.push(u8::try_from(credentials.len()).ok()?);
     for credential in &credentials {
@@ -229,8 +249,10 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
                 | flag(credential.retired_at.is_some(), HAS_RETIREMENT),
         );
         push_unsigned(&mut bytes, credential.id);
+        bytes.extend(credential.issued_at.iter().flat_map(|at| at.to_le_bytes()));
         for at in [credential.expires_at, credential.retired_at].into_iter().flatten() {
-            push_signed(&mut bytes, at);
+            // Shorter than counted from 1970.
+            push_signed(&mut bytes, at - credential.base());
         }
     }
     push_text(&mut bytes, token.metadata.name.as_deref()?)?;
@@ -254,9 +276,15 @@ fn credential(credential: &crate::api::Credential) -> Option<CredentialRecord> {
         digest: Digest::parse(&credential.digest)?,
         id: credential.id,
         state: credential.state,
+        issued_at: (credential.state != CredentialState::Retired).then(|| short(credential.issued_at.0)),
         expires_at: credential.expires_at.as_ref().map(|at| at.0.as_second()),
         retired_at: credential.retired_at.as_ref().map(|at| at.0.as_second()),
     })
+}
+
+/// Seconds in four bytes, which are enough until 2106; what is no such time is none, or the last.
+fn short(at: Timestamp) -> u32 {
+    u32::try_from(at.as_second().max(0)).unwrap_or(u32::MAX)
 }
 
 /// A beginning is rounded up and an end down: never a second too long.
@@ -360,6 +388,10 @@ impl<'a> Fields<'a> {
         text
     }
 
+    fn short(&mut self) -> u32 {
+        u32::from_le_bytes(self.take(4).try_into().unwrap_or_default())
+    }
+
     fn credential(&mut self) -> CredentialRecord {
         let digest = Digest::from_bytes(self.take(32).try_into().unwrap_or_default());
         let flags = self.byte();
@@ -369,13 +401,18 @@ impl<'a> Fields<'a> {
             2 => CredentialState::Retiring,
             _ => CredentialState::Retired,
         };
-        CredentialRecord {
+        let mut credential = CredentialRecord {
             digest,
             id: self.unsigned(),
             state,
-            expires_at: (flags & HAS_EXPIRY != 0).then(|| self.signed()),
-            retired_at: (flags & HAS_RETIREMENT != 0).then(|| self.signed()),
-        }
+            issued_at: (state != CredentialState::Retired).then(|| self.short()),
+            expires_at: None,
+            retired_at: None,
+        };
+        let base = credential.base();
+        credential.expires_at = (flags & HAS_EXPIRY != 0).then(|| self.signed() + base);
+        credential.retired_at = (flags & HAS_RETIREMENT != 0).then(|| self.signed() + base);
+        credential
     }
 }
 

@@ -13,7 +13,9 @@ use super::{
     intern::Interner,
     names::Names,
     organisation::Charter,
+    policy::{Governed, Policy},
     record::{self, CredentialRecord, Record},
+    rules::Rules,
 };
 use crate::{
     api::{ApiToken, Grant, TokenType},
@@ -47,7 +49,8 @@ pub(in crate::verifier) struct Store {
     names: Vec<HashTable<Position>>,
     hasher: RandomState,
     profiles: Interner<Profile, ()>,
-    pub(super) organisations: Names<Arc<Charter>>,
+    pub(super) organisations: Names<Governed>,
+    pub(super) policies: Names<Policy>,
     pub(super) namespaces: Names<Labels>,
     /// How often the lists of tokens began, in all namespaces and in each that is listed by itself.
     generation: u32,
@@ -64,6 +67,21 @@ pub(in crate::verifier) struct Found<'a> {
     pub(in crate::verifier) labels: Option<&'a Labels>,
     pub(in crate::verifier) organisation: &'a Arc<str>,
     pub(in crate::verifier) charter: Option<&'a Arc<Charter>>,
+    /// What policies leave to such tokens of the organisation. None: everything.
+    pub(in crate::verifier) rules: Option<&'a Rules>,
+}
+
+impl Found<'_> {
+    /// When the credential expires: by its record, or earlier as a policy has it, also one that came a moment ago.
+    pub(in crate::verifier) fn expires_at(&self) -> Option<i64> {
+        let CredentialRecord {
+            issued_at, expires_at, ..
+        } = self.credential;
+        match self.rules {
+            Some(rules) => rules.cut(issued_at.map(i64::from), expires_at),
+            None => expires_at,
+        }
+    }
 }
 
 impl Store {
@@ -75,6 +93,7 @@ impl Store {
             hasher: RandomState::new(),
             profiles: Interner::default(),
             organisations: Names::default(),
+            policies: Names::default(),
             namespaces: Names::default(),
             generation: 0,
             scopes: HashMap::new(),
@@ -97,6 +116,7 @@ impl Store {
         let profile = &self.profiles.get(record.profile())?.key;
         let namespace = self.namespaces.interner.get(record.namespace())?;
         let organisation = self.organisations.interner.get(profile.organisation)?;
+        let governed = organisation.value.value.as_ref();
         Some(Found {
             record,
             credential,
@@ -104,7 +124,8 @@ impl Store {
             namespace: &namespace.key,
             labels: namespace.value.value.as_ref(),
             organisation: &organisation.key,
-            charter: organisation.value.value.as_ref(),
+            charter: governed.map(|governed| &governed.charter),
+            rules: governed.and_then(|governed| governed.rules(profile.type_)),
         })
     }
 

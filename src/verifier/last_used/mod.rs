@@ -8,6 +8,7 @@
 //!
 //! - Both only move forward, and each is written at most once in an interval, whatever the number of requests and of
 //!   verifiers: see [`is_due`]. What is written was read just before, and nobody wrote in between.
+//! - Of a token that a policy wants used it is told often enough for that policy: the interval is shorter there.
 //! - A token made anew under the name of the one that was used is not written to.
 //! - No answer waits for any of it or depends on it.
 //! - Where nothing is used nothing is asked and nothing is written.

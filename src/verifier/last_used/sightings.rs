@@ -32,6 +32,8 @@ const LONGEST_SPREAD: Duration = Duration::from_secs(5);
 /// How long it may take until the watch has brought what was written. Until then the index knows less than this.
 const LONGEST_ECHO: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How many times in the time that a policy lets a token go unused its use is told of, if it is used all the time.
+const IDLE_PRECISION: i64 = 10;
 
 /// Uses, and reuses of replaced credentials, that were seen and are not written yet.
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(in crate::verifier) struct Note {
     pub(in crate::verifier) namespace: Box<str>,
     pub(in crate::verifier) name: Box<str>,
     pub(in crate::verifier) seen: Sighting,
+    /// How far apart two writes about it are at least, in seconds.
+    pub(in crate::verifier) interval: i64,
     /// How often it was tried in vain.
     failures: u32,
     /// One of those tries may have been carried out all the same.
@@ -91,9 +95,14 @@ impl Sightings {
         }
     }
 
-    /// How far apart two writes about one token are at least, in seconds.
-    pub(super) fn interval(&self) -> i64 {
-        i64::try_from(self.interval.as_secs()).unwrap_or(i64::MAX)
+    /// How far apart two writes about a token are at least, in seconds: less where a policy wants the token used and
+    /// would take one that is for idle.
+    fn interval(&self, kind: Kind, identity: &Identity) -> i64 {
+        let interval = i64::try_from(self.interval.as_secs()).unwrap_or(i64::MAX);
+        match (kind, identity.idle_after()) {
+            (Kind::Use, Some(idle_after)) => interval.min((idle_after / IDLE_PRECISION).max(1)),
+            _ => interval,
+        }
     }
 
     /// Notes a use of a credential, or of one that has been replaced, unless its token's status tells of one not long ago.
@@ -106,17 +115,23 @@ impl Sightings {
             }
             _ => return,
         };
-        if is_due(known, now.as_second(), self.interval()) {
+        let interval = self.interval(kind, identity);
+        if is_due(known, now.as_second(), interval) {
             let seen = Sighting {
                 at: Time(whole_seconds(now)),
                 from: address.map(|address| address.to_string()),
                 credential: Some(identity.credential()),
             };
-            self.keep(kind, identity, seen);
+            self.keep(kind, identity, interval, seen);
         }
     }
 
-    fn keep(&self, kind: Kind, identity: &Identity, seen: Sighting) {
+    /// When the token was used last, in seconds, by what is kept here.
+    pub(in crate::verifier) fn last_use(&self, uid: &str) -> Option<i64> {
+        self.lock().uses.get(uid).map(|note| note.seen.at.0.as_second())
+    }
+
+    fn keep(&self, kind: Kind, identity: &Identity, interval: i64, seen: Sighting) {
         let uid: Arc<str> = identity.uid().into();
         let mut notes = self.lock();
         if let Some(note) = notes.of(kind).get_mut(&uid) {
@@ -136,6 +151,7 @@ impl Sightings {
             namespace: identity.namespace().into(),
             name: identity.name().into(),
             seen,
+            interval,
             failures: 0,
             unsure: false,
             done: false,
@@ -285,6 +301,7 @@ mod tests {
                 now: NOW.parse().unwrap(),
                 age: Some(Duration::ZERO),
                 max_age: Duration::ZERO,
+                sightings: None,
             };
             decide(&index, &request, &moment)
         };

@@ -162,7 +162,7 @@ impl Hand {
         };
         let told = token.status.as_ref().and_then(|status| note.kind.told(status));
         let known = told.map(|told| told.at.0.as_second());
-        if !is_due(known, note.seen.at.0.as_second(), self.sightings.interval()) {
+        if !is_due(known, note.seen.at.0.as_second(), note.interval) {
             if note.unsure && told == Some(&note.seen) {
                 // Written by a try before this one, whose answer got lost.
                 self.announce(&token, note);

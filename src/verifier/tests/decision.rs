@@ -60,6 +60,7 @@ fn the_first_check_that_fails_is_the_code() {
     let mut organisation = organisation();
     organisation["spec"]["suspended"] = json!(true);
     organisation["spec"]["namespaces"] = json!({});
+    let mut rules = json!({ "idle": { "after": "1d" }, "issuance": "Deny" });
     let mut address = Some("10.0.0.1".parse().unwrap());
     let mut requires = requires(Some("other"), &["nope"], &["users:write"]);
 
@@ -69,6 +70,7 @@ fn the_first_check_that_fails_is_the_code() {
         if step > 4 {
             index.apply_organisation(&parse(&organisation));
         }
+        index.apply_policy(&policy("strict", rules.clone()));
         index.apply_token(&parse(&token));
         let code = ask_for(&index, 1, address, &requires).code;
         seen.push(code.as_str());
@@ -79,12 +81,14 @@ fn the_first_check_that_fails_is_the_code() {
             3 => token["spec"]["suspended"] = json!(false),
             4 => {}
             5 => organisation["spec"]["suspended"] = json!(false),
-            6 => organisation["spec"]["namespaces"] = json!({ "names": ["web"] }),
-            7 => organisation["spec"]["members"][1]["kind"] = json!("User"),
-            8 => address = Some("::ffff:203.0.113.7".parse().unwrap()),
-            9 => requires.organisation = Some("acme".to_owned()),
-            10 => requires.projects = vec!["web".to_owned()],
-            11 => requires.permissions = vec!["users:read".to_owned()],
+            6 => rules["idle"] = json!({ "after": "900d" }),
+            7 => organisation["spec"]["namespaces"] = json!({ "names": ["web"] }),
+            8 => organisation["spec"]["members"][1]["kind"] = json!("User"),
+            9 => rules["issuance"] = json!("Allow"),
+            10 => address = Some("::ffff:203.0.113.7".parse().unwrap()),
+            11 => requires.organisation = Some("acme".to_owned()),
+            12 => requires.projects = vec!["web".to_owned()],
+            13 => requires.permissions = vec!["users:read".to_owned()],
             _ => break,
         }
     }
@@ -97,8 +101,10 @@ fn the_first_check_that_fails_is_the_code() {
             "suspended",
             "unknown",
             "organisation_suspended",
+            "suspended",
             "unknown",
             "not_a_member",
+            "policy",
             "ip_denied",
             "wrong_organisation",
             "wrong_project",

@@ -4,6 +4,7 @@ mod grpc;
 mod index;
 mod model;
 mod over_http;
+mod policy;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use super::{
     *,
 };
 use crate::{
-    api::{ApiToken, Organisation, TokenType},
+    api::{ApiToken, Organisation, TokenPolicy, TokenType},
     clock::Clock,
     domain::credential::Token,
 };
@@ -69,6 +70,12 @@ fn organisation() -> Value {
     })
 }
 
+fn policy(name: &str, spec: Value) -> TokenPolicy {
+    parse(&json!({
+        "apiVersion": "tokenwright.dev/v1alpha1", "kind": "TokenPolicy", "metadata": { "name": name }, "spec": spec,
+    }))
+}
+
 fn parse<T: serde::de::DeserializeOwned>(object: &Value) -> T {
     serde_json::from_value(object.clone()).unwrap()
 }
@@ -92,11 +99,12 @@ fn judge_of(tokens: &[Value]) -> Judge {
     judge
 }
 
-fn fresh() -> Moment {
+fn fresh() -> Moment<'static> {
     Moment {
         now: NOW.parse().unwrap(),
         age: Some(Duration::ZERO),
         max_age: Duration::from_secs(600),
+        sightings: None,
     }
 }
 

@@ -136,6 +136,8 @@ fn each_refusal_is_said_as_its_status_demands() {
     ] {
         assert_eq!(ask(peer, header, extension), expected);
     }
+    judge.index.apply_policy(&policy("none", json!({ "issuance": "Deny" })));
+    assert_eq!(ask(INSIDE, &good, acme), unauthorized("policy", invalid));
 }
 
 #[test]

@@ -18,13 +18,14 @@ const GOOD: u64 = 1;
 /// May be used from 203.0.113.0/24 only.
 const OFFICE: u64 = 2;
 /// Each of them refused for another reason.
-const REFUSED: [(u64, &str); 6] = [
+const REFUSED: [(u64, &str); 7] = [
     (3, "expired"),
     (4, "retired"),
     (5, "suspended"),
     (6, "not_a_member"),
     (7, "not_yet_valid"),
     (8, "unknown"),
+    (12, "policy"),
 ];
 /// Ann's own token, for the projects `web` and one that is gone.
 const PERSONAL: u64 = 9;
@@ -57,9 +58,11 @@ fn tokens() -> Vec<Value> {
     caller["status"]["grant"]["permissions"] = json!(["tokenwright:introspect"]);
     let mut evil = named("evil", EVIL);
     evil["spec"]["organisation"] = json!("acme-evil");
+    let mut boss = named("boss", 12);
+    boss["status"]["grant"]["role"] = json!("Boss");
     let good = named("deploy", GOOD);
     vec![
-        good, office, expired, retired, suspended, gone, future, personal, caller, evil,
+        good, office, expired, retired, suspended, gone, future, personal, caller, evil, boss,
     ]
 }
 
@@ -68,6 +71,8 @@ fn judge() -> Judge {
     let mut evil = organisation();
     evil["metadata"]["name"] = json!("acme-evil");
     judge.index.apply_organisation(&parse::<Organisation>(&evil));
+    let no_boss = policy("no-boss", json!({ "roles": { "allowed": ["Reader", "Clerk"] } }));
+    judge.index.apply_policy(&no_boss);
     judge
 }
 
