@@ -56,14 +56,19 @@ mod tests {
     #[test]
     fn the_folder_crds_is_current() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+        let kustomization = fs::read_to_string(folder.join("Kustomization")).unwrap();
         for (name, text) in crd_files().unwrap() {
             let committed = fs::read_to_string(folder.join(&name)).unwrap_or_default();
             assert!(
                 committed == text,
                 "crds/{name} is out of date: run 'cargo run -- crd --output crds'"
             );
+            assert!(
+                kustomization.contains(&format!("\n  - {name}\n")),
+                "crds/Kustomization lacks {name}"
+            );
         }
-        assert_eq!(fs::read_dir(folder).unwrap().count(), crds().len());
+        assert_eq!(fs::read_dir(folder).unwrap().count(), crds().len() + 1);
     }
 
     #[test]

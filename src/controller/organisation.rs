@@ -23,6 +23,11 @@ pub(super) async fn reconcile(
     organisation: Arc<DeserializeGuard<Organisation>>,
     ctx: Arc<Context>,
 ) -> Result<Action, Error> {
+    // One that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
+    // cluster-wide is not its to keep. Nor has it the right to.
+    if !ctx.settings.namespaces.is_empty() {
+        return Ok(Action::await_change());
+    }
     if let Some(left) = gather(&organisation.name_any(), &ctx) {
         return Ok(Action::requeue(left));
     }
@@ -61,10 +66,7 @@ pub(super) fn on_error(organisation: Arc<DeserializeGuard<Organisation>>, error:
 }
 
 async fn tend(organisation: &Organisation, ctx: &Context) -> Result<Action, Error> {
-    // One that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
-    // cluster-wide is not its to keep.
-    let sees_all = ctx.settings.namespaces.is_empty();
-    if !sees_all || organisation.metadata.deletion_timestamp.is_some() {
+    if organisation.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let now = whole_seconds(ctx.now());

@@ -30,6 +30,8 @@ use tokenwright::{
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
+use crate::deployed::{CONTROLLER, Overlay, Rights};
+
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
 
 pub(crate) struct Cluster {
@@ -81,6 +83,11 @@ impl Cluster {
     }
 
     async fn with_watches(settings: Settings, time_out: bool) -> Self {
+        Self::deployed(settings, time_out, Overlay::AllNamespaces).await
+    }
+
+    /// A cluster with the rights of this overlay, and no others, for controller and verifier.
+    pub(crate) async fn deployed(settings: Settings, time_out: bool, overlay: Overlay) -> Self {
         let clock = paused_clock();
         let of_sandbox = clock.clone();
         let sandbox = Sandbox::builder()
@@ -102,9 +109,15 @@ impl Cluster {
             definitions.create(&PostParams::default(), &crd).await.unwrap();
         }
         cluster.create_namespace("shop").await;
+        Rights::of(overlay).install(&cluster.client).await;
         cluster.organisation(json!({})).await;
         cluster.sandbox.requests().clear();
         cluster
+    }
+
+    /// Whether the controller looks after every namespace.
+    pub(crate) fn watches_everything(&self) -> bool {
+        self.settings.namespaces.is_empty()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -119,17 +132,15 @@ impl Cluster {
         self.clock.clone()
     }
 
-    /// Starts a controller with fresh memory; every one has random numbers of its own.
+    /// Starts a controller with fresh memory and the rights that it is deployed with; every one has random numbers of
+    /// its own.
     pub(crate) fn run_controller(&mut self) {
-        self.run_controller_with(Client::new(self.sandbox.service(), "default"));
+        self.run_controller_as(CONTROLLER);
     }
 
     /// Starts a controller that is this user, with what that user may do.
     pub(crate) fn run_controller_as(&mut self, user: &str) {
-        self.run_controller_with(Client::new(self.sandbox.service_as(User::new(user)), "default"));
-    }
-
-    fn run_controller_with(&mut self, client: Client) {
+        let client = Client::new(self.sandbox.service_as(User::new(user)), "default");
         self.seed += 1;
         let controller = Controller::new(client, self.settings.clone(), self.metrics.clone())
             .with_clock(self.clock.clone())
@@ -305,9 +316,20 @@ impl Cluster {
     /// Whether a user may do something, as the API server answers.
     pub(crate) async fn may(&self, user: &str, verb: &str, group: &str, resource: &str, name: &str) -> bool {
         let namespace = if group.is_empty() { "shop" } else { "" };
-        let review = json!({ "spec": { "user": user, "resourceAttributes": {
+        let asked = json!({
             "verb": verb, "group": group, "resource": resource, "name": name, "namespace": namespace,
-        } } });
+        });
+        self.review(user, asked).await
+    }
+
+    /// Whether a user may do something with whatever of that resource is in a namespace.
+    pub(crate) async fn may_in(&self, namespace: &str, user: &str, verb: &str, group: &str, resource: &str) -> bool {
+        let asked = json!({ "verb": verb, "group": group, "resource": resource, "namespace": namespace });
+        self.review(user, asked).await
+    }
+
+    async fn review(&self, user: &str, asked: Value) -> bool {
+        let review = json!({ "spec": { "user": user, "resourceAttributes": asked } });
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let review = serde_json::from_value(review).unwrap();
         let answer = reviews.create(&PostParams::default(), &review).await.unwrap();

@@ -6,7 +6,7 @@ use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 use tokenwright::{clock::Clock, controller::Settings};
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, deployed::CONTROLLER};
 
 /// The state a life ends in: Ready, the Secret's presence, how many credentials are accepted, how many rotations were
 /// made, and how often a Secret was created, replaced and deleted.
@@ -74,7 +74,7 @@ async fn any_error_at_any_write_is_got_over() {
         for nth in 0..4 {
             let ending = live(async |cluster: &mut Cluster| {
                 let nth_of_ours = Match::writes()
-                    .user("admin")
+                    .user(CONTROLLER)
                     .resource("apitokens")
                     .subresource("status")
                     .skip(nth)

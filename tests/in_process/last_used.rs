@@ -3,14 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{
-    api::events::v1::Event,
-    api::rbac::v1::{ClusterRole, ClusterRoleBinding},
-};
-use kube::{
-    Api, Client,
-    api::{DeleteParams, PostParams},
-};
+use k8s_openapi::api::events::v1::Event;
+use kube::{Client, api::DeleteParams};
 use kube_sandbox::{
     User,
     faults::{Fault, FaultHandle, Match},
@@ -28,14 +22,13 @@ use tokenwright::{
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, deployed::VERIFIER};
 
 const CLIENT: &str = "203.0.113.9";
-const VERIFIER: &str = "verifier";
 /// Longer than a sighting waits before it is written.
 const SPREAD: Duration = Duration::from_secs(6);
 
-/// One verifier, fed by hand, with the rights it is documented to need and no others.
+/// One verifier, fed by hand, with the rights it is deployed with.
 struct Replica {
     judge: Judge,
     stop: oneshot::Sender<()>,
@@ -51,7 +44,9 @@ impl Replica {
             max_staleness: Duration::MAX,
             ..Judge::new(Arc::new(Index::new()), Arc::new(freshness))
         };
-        permit(cluster).await;
+        // Until the controller has counted the organisation's tokens.
+        cluster.pass(Duration::from_secs(2)).await;
+        cluster.sandbox.requests().clear();
         let client = Client::new(cluster.sandbox.service_as(User::new(VERIFIER)), "default");
         let (stop, stopped) = oneshot::channel();
         let writing = Writer::new(client, &judge).run(async {
@@ -94,32 +89,6 @@ impl Replica {
         let line = format!("tokenwright_verifier_{line}");
         self.judge.metrics.encode().lines().any(|found| found == line)
     }
-}
-
-/// What docs/verifier.md says that it needs, but for what its watches need.
-async fn permit(cluster: &Cluster) {
-    let create = PostParams::default();
-    let role: ClusterRole = serde_json::from_value(json!({
-        "metadata": { "name": VERIFIER },
-        "rules": [
-            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens"], "verbs": ["get"] },
-            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens/status"], "verbs": ["patch"] },
-            { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] },
-        ],
-    }))
-    .unwrap();
-    let binding: ClusterRoleBinding = serde_json::from_value(json!({
-        "metadata": { "name": VERIFIER },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": VERIFIER },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": VERIFIER }],
-    }))
-    .unwrap();
-    // The second verifier finds them there.
-    let _ = Api::all(cluster.client.clone()).create(&create, &role).await;
-    let _ = Api::all(cluster.client.clone()).create(&create, &binding).await;
-    // Until the controller has counted the organisation's tokens.
-    cluster.pass(Duration::from_secs(2)).await;
-    cluster.sandbox.requests().clear();
 }
 
 /// What was accepted of the verifiers' writes, and what they asked, as `verb resource`, with how often.

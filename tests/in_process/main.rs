@@ -3,11 +3,13 @@
 
 mod assignees;
 mod cluster;
+mod deployed;
 mod faults;
 mod last_used;
 mod life;
 mod members;
 mod organisation;
+mod privileges;
 mod start;
 mod trouble;
 mod verifier;

@@ -11,7 +11,7 @@ use tokenwright::api::{Organisation, TokenCounts};
 
 use tokenwright::controller::Settings;
 
-use crate::cluster::Cluster;
+use crate::{cluster::Cluster, deployed::CONTROLLER};
 
 async fn counts(cluster: &Cluster) -> TokenCounts {
     let organisations: Api<Organisation> = Api::all(cluster.client.clone());
@@ -98,7 +98,7 @@ async fn token_in_a_long_pause() -> Cluster {
     cluster.idle().await;
     cluster.issue("web", json!({ "type": "Personal", "user": "ann" })).await;
     cluster.sandbox.faults().inject(
-        Match::any().verb("update").resource("secrets").user("admin"),
+        Match::any().verb("update").resource("secrets").user(CONTROLLER),
         Fault::forbidden(),
     );
     let patch = json!({ "metadata": { "labels": { "tokenwright.dev/organisation": "x" } } });

@@ -3,11 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use k8s_openapi::{
-    api::{
-        core::v1::Secret,
-        rbac::v1::{ClusterRole, ClusterRoleBinding},
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    api::core::v1::Secret, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, Client,
@@ -24,45 +20,17 @@ use tokenwright::{
 };
 use tokio::sync::oneshot;
 
-use crate::cluster::Cluster;
-
-const USER: &str = "system:serviceaccount:tokenwright:verifier";
+use crate::{cluster::Cluster, deployed::VERIFIER};
 
 /// A running verifier; it ends when dropped.
-struct Running {
+pub(crate) struct Running {
     judge: Arc<Judge>,
     _stop: oneshot::Sender<()>,
 }
 
-/// A cluster in which watches end when they should, as a verifier goes by that.
-async fn cluster() -> Cluster {
-    let cluster = Cluster::with_watch_timeouts().await;
-    let role: ClusterRole = serde_json::from_value(json!({
-        "metadata": { "name": "verifier" },
-        "rules": [
-            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens", "organisations", "tokenpolicies"], "verbs": ["list", "watch"] },
-            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens"], "verbs": ["get"] },
-            { "apiGroups": ["tokenwright.dev"], "resources": ["apitokens/status"], "verbs": ["patch"] },
-            { "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] },
-            { "apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"] },
-        ],
-    }))
-    .unwrap();
-    let binding: ClusterRoleBinding = serde_json::from_value(json!({
-        "metadata": { "name": "verifier" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "verifier" },
-        "subjects": [{ "kind": "ServiceAccount", "namespace": "tokenwright", "name": "verifier" }],
-    }))
-    .unwrap();
-    let (roles, bindings) = (Api::all(cluster.client.clone()), Api::all(cluster.client.clone()));
-    roles.create(&PostParams::default(), &role).await.unwrap();
-    bindings.create(&PostParams::default(), &binding).await.unwrap();
-    cluster
-}
-
-/// A verifier with no more rights than it needs.
-async fn verifier(cluster: &Cluster, settings: Settings) -> Running {
-    let client = Client::new(cluster.sandbox.service_as(USER), "default");
+/// A verifier with the rights it is deployed with.
+pub(crate) async fn verifier(cluster: &Cluster, settings: Settings) -> Running {
+    let client = Client::new(cluster.sandbox.service_as(VERIFIER), "default");
     let verifier = Verifier::new(client, settings, cluster.clock());
     let judge = verifier.judge();
     let (stop, stopped) = oneshot::channel();
@@ -84,7 +52,7 @@ impl Running {
         self.judge.judge(Dialect::Verify, &presented, address, &requires).await
     }
 
-    async fn code(&self, token: &str) -> Code {
+    pub(crate) async fn code(&self, token: &str) -> Code {
         self.ask(token).await.code
     }
 }
@@ -95,7 +63,7 @@ async fn issued(cluster: &Cluster, name: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_let_in_from_its_issue_to_its_deletion() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let verifier = verifier(&cluster, Settings::default()).await;
     assert!(verifier.judge.is_ready());
@@ -117,7 +85,7 @@ async fn a_token_is_let_in_from_its_issue_to_its_deletion() {
 
 #[tokio::test(start_paused = true)]
 async fn it_asks_for_no_secret_and_for_no_more_of_a_namespace_than_its_labels() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     issued(&cluster, "web").await;
     cluster.sandbox.requests().clear();
@@ -125,7 +93,7 @@ async fn it_asks_for_no_secret_and_for_no_more_of_a_namespace_than_its_labels() 
     let asked = cluster.sandbox.requests().all();
     let mut asked: Vec<_> = asked
         .iter()
-        .filter(|request| request.user == USER)
+        .filter(|request| request.user == VERIFIER)
         .map(|request| format!("{} {}", request.verb, request.resource))
         .collect();
     asked.sort();
@@ -137,15 +105,15 @@ async fn it_asks_for_no_secret_and_for_no_more_of_a_namespace_than_its_labels() 
 
 #[tokio::test(start_paused = true)]
 async fn with_the_api_server_away_it_answers_until_its_view_is_too_old_and_recovers_by_itself() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
     let verifier = verifier(&cluster, Settings::default()).await;
     let away = cluster
         .sandbox
         .faults()
-        .inject(Match::any().user(USER), Fault::unavailable());
-    for resource in ["apitokens", "organisations", "namespaces", "tokenpolicies"] {
+        .inject(Match::any().user(VERIFIER), Fault::unavailable());
+    for resource in ["apitokens", "organisations", "namespaces"] {
         cluster.sandbox.faults().close_watches(resource);
     }
     cluster.pass(Duration::from_secs(550)).await;
@@ -163,7 +131,7 @@ async fn with_the_api_server_away_it_answers_until_its_view_is_too_old_and_recov
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_hangs_does_not_pass_for_a_quiet_cluster() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
     let verifier = verifier(&cluster, Settings::default()).await;
@@ -177,7 +145,7 @@ async fn a_connection_that_hangs_does_not_pass_for_a_quiet_cluster() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_secret_holds_is_accepted_also_when_its_news_got_lost() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     let verifier = verifier(&cluster, Settings::default()).await;
     cluster.pass(Duration::from_secs(2)).await;
     cluster.sandbox.faults().hang_watches("apitokens");
@@ -194,7 +162,7 @@ async fn what_a_secret_holds_is_accepted_also_when_its_news_got_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_token_is_looked_for_once_and_then_refused_at_once() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
     cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
@@ -209,7 +177,7 @@ async fn an_unknown_token_is_looked_for_once_and_then_refused_at_once() {
     assert!(took(&token).await > Duration::from_millis(100));
     let looks = |cluster: &Cluster| {
         let asked = cluster.sandbox.requests().all();
-        asked.iter().filter(|request| request.user == USER).count()
+        asked.iter().filter(|request| request.user == VERIFIER).count()
     };
     assert_eq!(looks(&cluster), 4, "one for each watch");
     assert_eq!(took(&token).await, Duration::ZERO);
@@ -218,14 +186,14 @@ async fn an_unknown_token_is_looked_for_once_and_then_refused_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_that_has_to_begin_anew_misses_no_deletion() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let (gone, stays) = (issued(&cluster, "gone").await, issued(&cluster, "stays").await);
     let verifier = verifier(&cluster, Settings::default()).await;
     let away = cluster
         .sandbox
         .faults()
-        .inject(Match::any().user(USER), Fault::unavailable());
+        .inject(Match::any().user(VERIFIER), Fault::unavailable());
     cluster.sandbox.faults().close_watches("apitokens");
     cluster.tokens().delete("gone", &DeleteParams::default()).await.unwrap();
     cluster.idle().await;
@@ -239,11 +207,11 @@ async fn a_list_that_has_to_begin_anew_misses_no_deletion() {
 
 #[tokio::test(start_paused = true)]
 async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
-    for resource in ["apitokens", "organisations", "namespaces", "tokenpolicies"] {
-        let first = Match::any().user(USER).verb("watch").resource(resource).times(1);
+    for resource in ["apitokens", "organisations", "namespaces"] {
+        let first = Match::any().user(VERIFIER).verb("watch").resource(resource).times(1);
         cluster.sandbox.faults().inject(first, Fault::fail(422, "Invalid"));
     }
     let verifier = verifier(&cluster, Settings::default()).await;
@@ -252,7 +220,7 @@ async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
     assert!(
         asked
             .iter()
-            .any(|request| request.user == USER && request.verb == "list")
+            .any(|request| request.user == VERIFIER && request.verb == "list")
     );
     cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
     cluster.idle().await;
@@ -261,7 +229,7 @@ async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_can_no_longer_be_read_is_nobodys() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
     let verifier = verifier(&cluster, Settings::default()).await;
@@ -280,7 +248,7 @@ async fn a_token_that_can_no_longer_be_read_is_nobodys() {
 
 #[tokio::test(start_paused = true)]
 async fn it_knows_the_tokens_of_the_namespaces_it_was_given_and_no_others() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.create_namespace("blog").await;
     let both = json!({ "namespaces": { "names": ["shop", "blog"] } });
     cluster.organisation(both).await;
@@ -323,7 +291,7 @@ async fn policy(cluster: &Cluster, spec: serde_json::Value) {
 
 /// A token and a verifier that has only itself to hold it to policies.
 async fn without_controller(settings: Settings) -> (Cluster, String, Running) {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
     cluster.stop().await;
@@ -438,7 +406,7 @@ async fn a_policy_that_cannot_be_read_refuses_those_that_it_may_be_for() {
 
 #[tokio::test(start_paused = true)]
 async fn where_policies_are_not_installed_nobody_is_let_in_until_they_are() {
-    let mut cluster = cluster().await;
+    let mut cluster = Cluster::with_watch_timeouts().await;
     cluster.run_controller();
     let token = issued(&cluster, "web").await;
     cluster.stop().await;

@@ -4,6 +4,9 @@
 #[allow(dead_code, reason = "shared with the other tests in one process")]
 #[path = "../in_process/cluster.rs"]
 mod cluster;
+#[allow(dead_code, reason = "shared with the other tests in one process")]
+#[path = "../in_process/deployed.rs"]
+mod deployed;
 
 use std::{
     io::Write,
