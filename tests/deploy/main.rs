@@ -6,6 +6,7 @@ mod support;
 
 mod chart;
 mod helm;
+mod image;
 mod manifests;
 mod pods;
 mod render;
