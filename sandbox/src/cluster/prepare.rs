@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Cluster;
 use crate::auth::{User, check_escalation};
@@ -87,7 +87,7 @@ pub(super) fn decode(resource: &Resource, object: &mut Value, patched: Option<&s
         Some(patched) => bad_patch(patched, why),
         None => unreadable(resource, &why),
     })?;
-    tidy_metadata(object);
+    validate::tidy_metadata(object);
     Ok(unknown
         .into_iter()
         .map(|path| format!("unknown field \"{path}\""))
@@ -108,39 +108,6 @@ fn drop_nulls(object: &mut Value, resource: &Resource) {
     }
     if resource.group != "apiextensions.k8s.io" {
         drop(object);
-    }
-}
-
-/// Leaves out of the metadata what is empty, and what is not kept here.
-fn tidy_metadata(object: &mut Value) {
-    if !object["metadata"].is_object() {
-        object["metadata"] = Map::new().into();
-    }
-    let Some(metadata) = object["metadata"].as_object_mut() else {
-        return;
-    };
-    metadata.remove("managedFields");
-    metadata.remove("selfLink");
-    metadata.retain(|_, value| !is_empty(value));
-    for field in ["labels", "annotations"] {
-        let entries = metadata.get_mut(field).and_then(Value::as_object_mut);
-        for value in entries
-            .into_iter()
-            .flat_map(Map::values_mut)
-            .filter(|value| value.is_null())
-        {
-            *value = "".into();
-        }
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
     }
 }
 
@@ -177,17 +144,7 @@ pub(super) fn admit(
     options: &WriteOptions,
 ) -> Answer<()> {
     let errors = match &resource.custom {
-        Some(custom) => {
-            if let Some(schema) = &custom.schema {
-                schema.apply_defaults(object);
-            }
-            let rule = validate::name_rule(&resource.group, &resource.kind);
-            let mut errors = validate::metadata(object, resource.namespaced, rule, old);
-            if let Some(schema) = &custom.schema {
-                errors.extend(schema.validate(object, old));
-            }
-            errors
-        }
+        Some(custom) => validate::custom(custom.schema.as_deref(), resource.namespaced, object, old),
         None if resource.is("apiextensions.k8s.io", "customresourcedefinitions") => {
             let rule = validate::name_rule(&resource.group, &resource.kind);
             let mut errors = validate::metadata(object, false, rule, old);

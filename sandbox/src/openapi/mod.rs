@@ -1,11 +1,12 @@
 //! `/openapi/v3`: the documents behind `kubectl explain` and client-side validation.
 
-pub(crate) mod builtin;
 mod paths;
 
 use serde_json::{Map, Value, json};
 
-use builtin::{LIST_META, OBJECT_META, REFERENCES};
+use crate::builtin::{self, OBJECT_META, REFERENCES};
+
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 /// A resource as the documents describe it.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,15 +91,15 @@ fn add_schemas(resource: &Resource, components: &mut Map<String, Value>) {
     match &resource.schema {
         Some(schema) => {
             components.insert(name.clone(), custom_schema(schema));
-            builtin::add_with_references(OBJECT_META, components);
+            add_with_references(OBJECT_META, components);
         }
-        None => builtin::add_with_references(&name, components),
+        None => add_with_references(&name, components),
     }
     if let Some(schema) = components.get_mut(&name) {
         schema["x-kubernetes-group-version-kind"] = kinds;
     }
     if resource.verbs.iter().any(|verb| verb == "list") {
-        builtin::add_with_references(LIST_META, components);
+        add_with_references(LIST_META, components);
         components.insert(format!("{name}List"), list_schema(resource, &name));
     }
 }
@@ -153,6 +154,37 @@ fn list_schema(resource: &Resource, item: &str) -> Value {
         "properties": properties,
         "x-kubernetes-group-version-kind": [resource.group_version_kind("List")],
     })
+}
+
+/// Adds a schema and everything it refers to.
+fn add_with_references(name: &str, components: &mut Map<String, Value>) {
+    if components.contains_key(name) {
+        return;
+    }
+    let Some(schema) = builtin::definition(name) else {
+        return;
+    };
+    components.insert(name.to_owned(), schema.clone());
+    let mut named = Vec::new();
+    references(schema, &mut named);
+    for name in named {
+        add_with_references(&name, components);
+    }
+}
+
+fn references(schema: &Value, named: &mut Vec<String>) {
+    match schema {
+        Value::Object(keywords) => {
+            for (keyword, value) in keywords {
+                match value.as_str().and_then(|text| text.strip_prefix(REFERENCES)) {
+                    Some(name) if keyword == "$ref" => named.push(name.to_owned()),
+                    _ => references(value, named),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, named)),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

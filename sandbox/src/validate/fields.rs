@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use crate::openapi::builtin::{self, OBJECT_META, REFERENCES};
+use crate::builtin::{self, OBJECT_META, REFERENCES};
 
 /// Removes the fields that a builtin kind does not have, and answers their paths, sorted. Kinds that are not known
 /// here keep all of theirs.

@@ -27,6 +27,39 @@ pub(crate) fn validate(object: &Value, namespaced: bool, rule: NameRule, old: Op
     errors
 }
 
+/// Leaves out of the metadata what is empty, and what is not kept here.
+pub(crate) fn tidy(object: &mut Value) {
+    if !object["metadata"].is_object() {
+        object["metadata"] = Map::new().into();
+    }
+    let Some(metadata) = object["metadata"].as_object_mut() else {
+        return;
+    };
+    metadata.remove("managedFields");
+    metadata.remove("selfLink");
+    metadata.retain(|_, value| !is_empty(value));
+    for field in ["labels", "annotations"] {
+        let entries = metadata.get_mut(field).and_then(Value::as_object_mut);
+        for value in entries
+            .into_iter()
+            .flat_map(Map::values_mut)
+            .filter(|value| value.is_null())
+        {
+            *value = "".into();
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
 fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }

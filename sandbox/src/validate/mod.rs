@@ -12,7 +12,7 @@ mod workload;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::schema::FieldError;
+use crate::schema::{CompiledSchema, FieldError};
 pub use fields::{decode_builtin, decode_metadata};
 
 /// What an object's name must look like.
@@ -39,6 +39,27 @@ pub fn name_rule(group: &str, kind: &str) -> NameRule {
 /// replace that one.
 pub fn metadata(object: &Value, namespaced: bool, rule: NameRule, old: Option<&Value>) -> Vec<FieldError> {
     metadata::validate(object, namespaced, rule, old)
+}
+
+/// Leaves out of an object's metadata what is empty, and what is not kept here.
+pub(crate) fn tidy_metadata(object: &mut Value) {
+    metadata::tidy(object);
+}
+
+/// Fills in the defaults of a custom resource and checks it (its metadata too), and with `old` that it may replace that
+/// one. Without a schema, only its metadata is checked.
+pub fn custom(
+    schema: Option<&CompiledSchema>,
+    namespaced: bool,
+    object: &mut Value,
+    old: Option<&Value>,
+) -> Vec<FieldError> {
+    if let Some(schema) = schema {
+        schema.apply_defaults(object);
+    }
+    let mut errors = metadata(object, namespaced, NameRule::Subdomain, old);
+    errors.extend(schema.map(|schema| schema.validate(object, old)).unwrap_or_default());
+    errors
 }
 
 /// Fills in the defaults of a builtin kind and checks it (its metadata too), and with `old` that it may replace that

@@ -8,12 +8,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions;
 use k8s_openapi::apimachinery::pkg::apis::meta;
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Where references between schemas point.
 pub(crate) const REFERENCES: &str = "#/components/schemas/";
 pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
-pub(super) const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 struct Schemas {
     /// The name of the schema of a (group, kind).
@@ -119,35 +118,4 @@ pub(crate) fn name(group: &str, kind: &str) -> Option<&'static str> {
 /// A schema by its name.
 pub(crate) fn definition(name: &str) -> Option<&'static Value> {
     SCHEMAS.definitions.get(name)
-}
-
-/// Adds a schema and everything it refers to.
-pub(super) fn add_with_references(name: &str, components: &mut Map<String, Value>) {
-    if components.contains_key(name) {
-        return;
-    }
-    let Some(schema) = SCHEMAS.definitions.get(name) else {
-        return;
-    };
-    components.insert(name.to_owned(), schema.clone());
-    let mut named = Vec::new();
-    references(schema, &mut named);
-    for name in named {
-        add_with_references(&name, components);
-    }
-}
-
-fn references(schema: &Value, named: &mut Vec<String>) {
-    match schema {
-        Value::Object(keywords) => {
-            for (keyword, value) in keywords {
-                match value.as_str().and_then(|text| text.strip_prefix(REFERENCES)) {
-                    Some(name) if keyword == "$ref" => named.push(name.to_owned()),
-                    _ => references(value, named),
-                }
-            }
-        }
-        Value::Array(items) => items.iter().for_each(|item| references(item, named)),
-        _ => {}
-    }
 }
