@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::{
     api::{Duration, InvalidDuration},
@@ -32,9 +32,34 @@ pub enum Command {
     /// Try everything without a cluster: an API server in memory, the controller and the verifier in one process.
     #[cfg(feature = "sandbox")]
     Sandbox(SandboxArguments),
+    /// Judge manifests before they are applied, as in a pull request: no cluster is needed.
+    #[command(long_about = CHECK, after_long_help = CHECK_EXAMPLES)]
+    Check(CheckArguments),
     /// Print the CustomResourceDefinitions as YAML, for 'kubectl apply -f -'.
     Crd(CrdArguments),
 }
+
+const CHECK: &str = "\
+Judge manifests before they are applied, as in a pull request.
+
+Judged are Organisations, ApiTokens and TokenPolicies: by their schema, as the API server would; for what is there twice; \
+and by what the controller would say of their organisations, roles, permissions, projects, IP filters, members and \
+policies. Objects of other kinds are passed over, but the labels of Namespaces count.
+
+No cluster is asked, so an ApiToken whose Organisation is in none of the files is a warning, and so is a namespace whose \
+labels are not known. With --kubeconfig they are errors, and what is in the files is judged as a change of what the \
+cluster has under the same name. The cluster is only read.
+
+It ends with 0 when there are no errors, with 1 when there are (or warnings, with --strict), and with 2 when it could \
+not be judged: an unknown option, a path that cannot be read, a cluster that does not answer.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  tokenwright check deploy/                              every .yaml, .yml and .json below a folder
+  helm template shop ./chart | tokenwright check -       what a chart renders
+  kustomize build overlays/live | tokenwright check --strict -
+  tokenwright check --output sarif deploy/ > check.sarif   for annotations in a pull request
+  tokenwright check --kubeconfig ~/.kube/config policies/  against what a cluster has";
 
 /// `tokenwright controller`.
 #[derive(Debug, Args)]
@@ -111,6 +136,45 @@ pub struct VerifierArguments {
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// `tokenwright check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Files, folders with all that is below them, or - for standard input.
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+
+    /// How findings are written to standard output: as lines for people, JSON, or SARIF 2.1.0 for code hosts.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = CheckOutput::Text)]
+    pub output: CheckOutput,
+
+    /// Let warnings count as errors do.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// The namespace of ApiTokens that do not say theirs.
+    #[arg(short, long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// Judge against the cluster of this kubeconfig. Without it and --context, none is asked.
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Judge against the cluster of this context of the kubeconfig.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// How `tokenwright check` writes what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckOutput {
+    /// A line for each.
+    Text,
+    /// One object with all of them.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
 }
 
 /// `tokenwright crd`.

@@ -1,9 +1,10 @@
 //! tokenwright: an organisation's API tokens as Kubernetes resources.
 //!
-//! The map of this house; arrows run one way, `main → cli → controller, verifier → domain → api`.
+//! The map of this house; arrows run one way, `main → cli → controller, verifier, check → domain → api`.
 //!
 //! - [`api`]: the custom resources, their schema, conditions and reasons.
 //! - [`domain`]: pure decisions. `domain::lifecycle::plan` is the heart: what is to be done about one token now.
+//! - [`check`]: what is wrong with manifests before they are applied; pure, too.
 //! - [`controller`]: watches, and carries out what `domain` decides.
 //! - [`verifier`]: says whether a token is good. `verifier::decide` is its heart.
 //! - [`clock`]: where the time is read.
@@ -14,6 +15,7 @@
 mod answer;
 pub mod api;
 pub mod args;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod controller;

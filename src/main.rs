@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         Command::Verifier(arguments) => cli::verifier(arguments).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => cli::sandbox(arguments).await,
+        Command::Check(arguments) => cli::check(arguments).await,
         Command::Crd(arguments) => cli::crd(&arguments),
     };
     result.unwrap_or_else(|error| {

@@ -79,7 +79,12 @@ impl Kind {
         }
         if let Some(old) = old {
             let of_change = self.schema.validate(object, Some(old));
-            errors.extend(of_change.into_iter().filter(|error| !errors.contains(error)).collect::<Vec<_>>());
+            errors.extend(
+                of_change
+                    .into_iter()
+                    .filter(|error| !errors.contains(error))
+                    .collect::<Vec<_>>(),
+            );
         }
         let unknown = unknown.into_iter().map(Problem::UnknownField);
         unknown.chain(errors.into_iter().map(Problem::Invalid)).collect()
@@ -106,7 +111,9 @@ impl Kind {
         let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
         let mut node = &self.source;
         for part in parent.split('.').filter(|part| !part.is_empty()) {
-            let (name, indices) = part.split_once('[').map_or((part, 0), |(name, rest)| (name, rest.split('[').count()));
+            let (name, indices) = part
+                .split_once('[')
+                .map_or((part, 0), |(name, rest)| (name, rest.split('[').count()));
             node = &node["properties"][name];
             for _ in 0..indices {
                 node = &node["items"];
@@ -152,7 +159,10 @@ mod tests {
 
     #[test]
     fn a_sound_object_becomes_what_would_be_stored() {
-        let mut given = object(json!({ "generateName": "a-", "namespace": "n", "labels": {} }), json!({ "size": 1 }));
+        let mut given = object(
+            json!({ "generateName": "a-", "namespace": "n", "labels": {} }),
+            json!({ "size": 1 }),
+        );
         given["status"] = json!({ "done": true });
         assert_eq!(judge(&mut given, None), [""; 0]);
         assert_eq!(
@@ -188,10 +198,7 @@ mod tests {
         let mut same = object(metadata.clone(), json!({ "size": 1 }));
         assert_eq!(judge(&mut same, Some(&old)), [""; 0]);
         let mut other = object(metadata, json!({ "size": 2 }));
-        assert_eq!(
-            judge(&mut other, Some(&old)),
-            ["spec.size: Invalid value: 2: stays"]
-        );
+        assert_eq!(judge(&mut other, Some(&old)), ["spec.size: Invalid value: 2: stays"]);
     }
 
     #[test]

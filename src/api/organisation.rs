@@ -336,6 +336,12 @@ impl OrganisationSpec {
         })
     }
 
+    /// Whether the selector of namespaces makes sense.
+    pub fn has_sound_selector(&self) -> bool {
+        let selector = self.namespaces.as_ref().and_then(|allowed| allowed.selector.as_ref());
+        selector.is_none_or(|selector| matches(selector, &BTreeMap::new()).is_some())
+    }
+
     /// Whether a namespace of this name and these labels may hold the organisation's tokens.
     pub fn allows_namespace(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
         self.namespaces.as_ref().is_some_and(|allowed| {

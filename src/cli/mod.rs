@@ -1,5 +1,6 @@
 //! The modes of the binary: what each does between the command line and the library.
 
+mod check;
 mod cluster;
 mod controller;
 mod crd;
@@ -8,8 +9,9 @@ mod probes;
 mod sandbox;
 mod verifier;
 
-use std::{error::Error, net::SocketAddr, process::ExitCode};
+use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode};
 
+pub use check::check;
 pub use controller::controller;
 pub use crd::crd;
 #[cfg(feature = "sandbox")]
@@ -19,6 +21,12 @@ pub use verifier::verifier;
 
 /// An exit code, or an error in a sentence for the user.
 pub type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+
+/// Whether a file of a folder is one of manifests, by its name.
+fn is_manifest(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
+}
 
 /// Listens on an address that came with `option`.
 async fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, String> {

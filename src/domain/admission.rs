@@ -76,9 +76,12 @@ pub fn judge(token: &ApiToken, organisation: Option<&OrganisationSpec>, labels: 
             "The token is suspended until spec.suspended is false.".to_owned(),
         ));
     }
-    match judge_spec(spec).and_then(|()| judge_names(spec, organisation)) {
-        Ok(()) => Verdict::Granted(grant(spec)),
-        Err(refusal) => Verdict::Refused(refusal),
+    if let Err(refusal) = judge_spec(spec) {
+        return Verdict::Refused(refusal);
+    }
+    match unknown_names(spec, organisation).into_iter().next() {
+        Some(unknown) => Verdict::Refused(unknown.refusal),
+        None => Verdict::Granted(asked(spec)),
     }
 }
 
@@ -171,9 +174,27 @@ fn judge_spec(spec: &ApiTokenSpec) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Every name in the spec must be one of the organisation's.
-fn judge_names(spec: &ApiTokenSpec, organisation: &OrganisationSpec) -> Result<(), Refusal> {
-    let name = &spec.organisation;
+/// A name in a token's spec that its organisation does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    /// The path of the field that has it.
+    pub field: String,
+    /// What a token that has it is refused for.
+    pub refusal: Refusal,
+}
+
+/// The names in the spec that are none of the organisation's, in the order in which they are judged.
+pub fn unknown_names(spec: &ApiTokenSpec, organisation: &OrganisationSpec) -> Vec<UnknownName> {
+    let mut unknown = Vec::new();
+    let mut none_called = |field: String, reason, what: &str, name: &str, known: &[String]| {
+        let organisation = &spec.organisation;
+        let message = format!(
+            "Organisation {organisation:?} has no {what} {name:?}. {}",
+            choices(&format!("{what}s"), known)
+        );
+        let refusal = Refusal::new(reason, message);
+        unknown.push(UnknownName { field, refusal });
+    };
     if let Some(role) = &spec.role {
         let roles: Vec<String> = organisation
             .effective_roles()
@@ -181,63 +202,35 @@ fn judge_names(spec: &ApiTokenSpec, organisation: &OrganisationSpec) -> Result<(
             .map(|role| role.name)
             .collect();
         if !roles.contains(role) {
-            return Err(Refusal::new(
-                Reason::RoleNotFound,
-                format!(
-                    "Organisation {name:?} has no role {role:?}. {}",
-                    choices("roles", &roles)
-                ),
-            ));
+            none_called("spec.role".to_owned(), Reason::RoleNotFound, "role", role, &roles);
         }
     }
-    let projects: Vec<String> = organisation
-        .projects
-        .iter()
-        .map(|project| project.name.clone())
-        .collect();
-    if let Some(project) = spec
-        .projects
-        .iter()
-        .flatten()
-        .find(|project| !projects.contains(project))
-    {
-        return Err(Refusal::new(
-            Reason::ProjectNotFound,
-            format!(
-                "Organisation {name:?} has no project {project:?}. {}",
-                choices("projects", &projects)
-            ),
-        ));
+    let is_project = |name: &String| organisation.projects.iter().any(|project| project.name == *name);
+    for (index, name) in spec.projects.iter().flatten().enumerate() {
+        if !is_project(name) {
+            let known: Vec<String> = organisation.projects.iter().map(|known| known.name.clone()).collect();
+            let field = format!("spec.projects[{index}]");
+            none_called(field, Reason::ProjectNotFound, "project", name, &known);
+        }
     }
-    let filters: Vec<String> = organisation
-        .ip_filters
-        .iter()
-        .map(|filter| filter.name.clone())
-        .collect();
-    if let Some(filter) = spec.ip_filters.iter().find(|filter| !filters.contains(filter)) {
-        return Err(Refusal::new(
-            Reason::IpFilterNotFound,
-            format!(
-                "Organisation {name:?} has no IP filter {filter:?}. {}",
-                choices("IP filters", &filters)
-            ),
-        ));
+    let is_filter = |name: &String| organisation.ip_filters.iter().any(|filter| filter.name == *name);
+    for (index, name) in spec.ip_filters.iter().enumerate() {
+        if !is_filter(name) {
+            let known: Vec<String> = organisation.ip_filters.iter().map(|known| known.name.clone()).collect();
+            let field = format!("spec.ipFilters[{index}]");
+            none_called(field, Reason::IpFilterNotFound, "IP filter", name, &known);
+        }
     }
-    if let Some(catalogue) = &organisation.permissions
-        && let Some(permission) = spec
-            .permissions
-            .iter()
-            .find(|permission| !in_catalogue(permission, catalogue))
-    {
-        return Err(Refusal::new(
-            Reason::PermissionNotInCatalogue,
-            format!(
-                "Organisation {name:?} has no permission {permission:?}. {}",
-                choices("permissions", catalogue)
-            ),
-        ));
+    for (index, permission) in spec.permissions.iter().enumerate() {
+        if let Some(catalogue) = &organisation.permissions
+            && !in_catalogue(permission, catalogue)
+        {
+            let field = format!("spec.permissions[{index}]");
+            let reason = Reason::PermissionNotInCatalogue;
+            none_called(field, reason, "permission", permission, catalogue);
+        }
     }
-    Ok(())
+    unknown
 }
 
 /// Whether a permission, or at least one of those a wildcard stands for, is in the catalogue.
@@ -267,7 +260,8 @@ fn in_whole_seconds(time: &Time) -> Time {
     Time(whole_seconds(time.0))
 }
 
-fn grant(spec: &ApiTokenSpec) -> Grant {
+/// All that a spec asks for.
+pub fn asked(spec: &ApiTokenSpec) -> Grant {
     let after = spec.expiry.as_ref().and_then(|expiry| expiry.after.clone());
     let at = spec
         .expiry

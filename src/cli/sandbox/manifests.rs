@@ -13,6 +13,8 @@ use kube::{
 };
 use serde_json::Value;
 
+use crate::cli::is_manifest;
+
 /// The annotation by which `kubectl apply` knows what it applied before.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -65,14 +67,10 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Error> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let is_manifest = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|end| end == "yaml" || end == "yml" || end == "json")
-    };
     let entries = fs::read_dir(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let mut found: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(is_manifest)
+        .filter(|path| is_manifest(path))
         .collect();
     found.sort();
     if found.is_empty() {

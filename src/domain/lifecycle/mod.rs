@@ -33,7 +33,7 @@ use super::{
 };
 use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, Workload};
 
-pub use outcome::{Notice, Severity, reused};
+pub use outcome::{Notice, Severity, never_issued, reused};
 
 /// What is known about a token's surroundings at one moment.
 #[derive(Clone, Debug)]

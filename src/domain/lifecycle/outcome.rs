@@ -116,11 +116,16 @@ pub(super) fn working(token: &ApiToken, status: &ApiTokenStatus, shown: bool, no
     Finding::yes(Reason::Issued, format!("{place} and {until}{next}."))
 }
 
+/// What Ready says of a token whose fixed end has passed before anything was issued.
+pub fn never_issued(at: Timestamp) -> Finding {
+    let message = format!("spec.expiry.at {at} has passed, so no token is issued. Give a time in the future.");
+    Finding::no(Reason::Expired, message)
+}
+
 /// What Ready says of a token whose time is over.
 pub(super) fn expired(token: &ApiToken, status: &ApiTokenStatus, at: Timestamp) -> Finding {
     if status.issued_at.is_none() {
-        let message = format!("spec.expiry.at {at} has passed, so no token is issued. Give a time in the future.");
-        return Finding::no(Reason::Expired, message);
+        return never_issued(at);
     }
     let secret = match token.expiry_action() {
         ExpiryAction::Retain => "Its Secret was kept.",

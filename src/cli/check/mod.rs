@@ -1,0 +1,81 @@
+//! `tokenwright check`: reads manifests, has them judged, and writes what was found.
+
+mod cluster;
+mod files;
+mod json;
+mod sarif;
+mod text;
+
+use std::{
+    env,
+    error::Error,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use jiff::Timestamp;
+
+use super::Outcome;
+use crate::{
+    args::{CheckArguments, CheckOutput, ClusterArguments},
+    check::{Report, Severity, check as judge},
+};
+
+/// What it ends with when nothing could be judged, as with arguments that make no sense.
+const NOT_JUDGED: u8 = 2;
+
+/// Judges manifests and writes what was found.
+///
+/// # Errors
+/// None: what keeps it from judging is written to standard error, and has its own exit code.
+pub async fn check(arguments: CheckArguments) -> Outcome {
+    let strict = arguments.strict;
+    match try_check(arguments).await {
+        Ok(report) => {
+            let failed = report.count(Severity::Error) > 0 || strict && report.count(Severity::Warning) > 0;
+            Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Err(error) => {
+            eprintln!("tokenwright: {error}");
+            Ok(ExitCode::from(NOT_JUDGED))
+        }
+    }
+}
+
+async fn try_check(arguments: CheckArguments) -> Result<Report, Box<dyn Error + Send + Sync>> {
+    let files = files::read(&arguments.paths)?;
+    let asks_cluster = arguments.kubeconfig.is_some() || arguments.context.is_some();
+    let cluster = if asks_cluster {
+        let which = ClusterArguments {
+            kubeconfig: arguments.kubeconfig,
+            context: arguments.context,
+        };
+        Some(cluster::read(&which).await?)
+    } else {
+        None
+    };
+    let report = judge(
+        &files,
+        cluster.as_ref(),
+        arguments.namespace.as_deref(),
+        Timestamp::now(),
+    );
+    let written = match arguments.output {
+        CheckOutput::Text => text::write(&report, is_coloured()),
+        CheckOutput::Json => json::write(&report)?,
+        CheckOutput::Sarif => sarif::write(&report)?,
+    };
+    match io::stdout().write_all(written.as_bytes()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        outcome => outcome?,
+    }
+    eprintln!("{}", text::summary(&report));
+    Ok(report)
+}
+
+fn is_coloured() -> bool {
+    let is_set = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
