@@ -1,17 +1,33 @@
 //! What the processes count, for Prometheus.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
-use crate::controller::Error;
+use crate::{api::condition::Reason, controller::Error, domain::outlook::Outlook};
+
+/// What the controller watches.
+const WATCHED: [&str; 8] = [
+    "apitokens",
+    "organisations",
+    "namespaces",
+    "secrets",
+    "roles",
+    "rolebindings",
+    "clusterroles",
+    "clusterrolebindings",
+];
 
 /// Every metric of the controller. Names start with `tokenwright_`.
 #[derive(Debug)]
@@ -25,6 +41,34 @@ pub struct Metrics {
     /// Events that were not published because too many waited.
     pub events_dropped: Counter,
     ready: AtomicBool,
+    tokens: Family<ReadyReason, Gauge>,
+    expiring: Gauge,
+    overdue: Gauge,
+    violating: Gauge,
+    view: Mutex<Option<View>>,
+}
+
+/// How the tokens are looked at.
+struct View(Box<dyn Fn() -> Outlook + Send>);
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReadyReason {
+    reason: String,
+}
+
+impl ReadyReason {
+    /// Shown also where there are none.
+    fn issued() -> Self {
+        Self {
+            reason: Reason::Issued.as_str().to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -53,6 +97,11 @@ impl Default for Metrics {
             minted: Counter::default(),
             events_dropped: Counter::default(),
             ready: AtomicBool::default(),
+            tokens: Family::default(),
+            expiring: Gauge::default(),
+            overdue: Gauge::default(),
+            violating: Gauge::default(),
+            view: Mutex::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -76,17 +125,81 @@ impl Default for Metrics {
             "Events not published, as too many waited",
             metrics.events_dropped.clone(),
         );
+        metrics.register_outlook();
+        metrics.begin_at_zero();
         metrics
     }
 }
 
 impl Metrics {
-    /// Everything in the text format that Prometheus reads.
+    fn register_outlook(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("tokens", "ApiTokens, by the reason of Ready", self.tokens.clone());
+        registry.register(
+            "tokens_expiring",
+            "ApiTokens that work, end within a day and are not replaced before",
+            self.expiring.clone(),
+        );
+        registry.register(
+            "rotations_overdue",
+            "ApiTokens whose credential should have been replaced five minutes ago",
+            self.overdue.clone(),
+        );
+        registry.register(
+            "tokens_violating",
+            "ApiTokens that a policy refuses",
+            self.violating.clone(),
+        );
+    }
+
+    /// Prometheus does not see the first increase of what is not there before.
+    fn begin_at_zero(&self) {
+        for kind in ["ApiToken", "Organisation"] {
+            self.reconciles.get_or_create(&Outcome { kind, result: "ok" }).inc_by(0);
+            drop(self.durations.get_or_create(&Kind { kind }));
+        }
+        for resource in WATCHED {
+            self.watch_errors.get_or_create(&Resource { resource }).inc_by(0);
+        }
+        self.tokens.get_or_create(&ReadyReason::issued()).set(0);
+    }
+
+    /// Everything in the text format that Prometheus reads. The tokens are looked at for it, which takes its time where
+    /// there are very many.
     pub fn encode(&self) -> String {
+        self.look();
         let mut text = String::new();
         // Writing into a String does not fail.
         let _ = encode(&mut text, &self.registry);
         text
+    }
+
+    /// Has the tokens looked at so, whenever the metrics are asked for.
+    pub(crate) fn watch_tokens(&self, view: impl Fn() -> Outlook + Send + 'static) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Some(View(Box::new(view)));
+    }
+
+    fn look(&self) {
+        // Before the first list there is nothing to see, which is not the same as that there is nothing.
+        let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(View(view)) = view.as_ref().filter(|_| self.is_ready()) else {
+            return;
+        };
+        let Outlook {
+            by_reason,
+            expiring,
+            overdue,
+            violating,
+        } = view();
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.tokens.clear();
+        self.tokens.get_or_create(&ReadyReason::issued()).set(0);
+        for (reason, count) in by_reason {
+            self.tokens.get_or_create(&ReadyReason { reason }).set(number(count));
+        }
+        self.expiring.set(number(expiring));
+        self.overdue.set(number(overdue));
+        self.violating.set(number(violating));
     }
 
     /// Whether every watch has delivered its first list.

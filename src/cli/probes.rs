@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
 
 use crate::{metrics::Metrics, verifier::Judge};
@@ -57,7 +57,10 @@ async fn ready<P: Probed>(State(probed): State<Arc<P>>) -> (StatusCode, String) 
     }
 }
 
-async fn show<P: Probed>(State(probed): State<Arc<P>>) -> ([(&'static str, &'static str); 1], String) {
+async fn show<P: Probed>(State(probed): State<Arc<P>>) -> Result<impl IntoResponse, StatusCode> {
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([("content-type", text)], probed.metrics())
+    // Where there are very many tokens it takes long enough to keep others waiting.
+    let metrics = tokio::task::spawn_blocking(move || probed.metrics()).await;
+    let metrics = metrics.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([("content-type", text)], metrics))
 }

@@ -42,6 +42,7 @@ pub use error::Error;
 use self::queue::Queue;
 use crate::{
     clock::Clock,
+    domain::outlook::outlook,
     event::{self, Origin},
     metrics::Metrics,
 };
@@ -130,6 +131,11 @@ impl Controller {
             names => names.iter().cloned().map(Some).collect(),
         };
         let (wiring, stores) = feed::wire(&scopes);
+        let (tokens, clock) = (stores.tokens.clone(), self.clock.clone());
+        self.metrics.watch_tokens(move || {
+            let all: Vec<_> = tokens.iter().flat_map(|store| store.state()).collect();
+            outlook(all.iter().filter_map(|token| token.0.as_ref().ok()), clock.now())
+        });
         let ctx = Arc::new(Context::new(
             self.client,
             self.settings.clone(),

@@ -9,6 +9,7 @@ pub mod credential;
 pub mod ip_filter;
 pub mod lifecycle;
 pub mod organisation;
+pub mod outlook;
 pub mod owner;
 pub mod permission;
 pub mod policy;

@@ -130,6 +130,7 @@ impl Default for Metrics {
             sightings: Family::default(),
         };
         metrics.register_sightings();
+        metrics.begin_at_zero();
         metrics
     }
 }
@@ -157,6 +158,28 @@ impl Metrics {
             "Events not published, as too many waited",
             self.events_dropped.clone(),
         );
+    }
+
+    /// Prometheus does not see the first increase of what is not there before.
+    fn begin_at_zero(&self) {
+        for resource in ["apitokens", "organisations", "tokenpolicies", "namespaces"] {
+            self.watch_errors.get_or_create(&Resource { resource }).inc_by(0);
+        }
+        for dialect in Dialect::ALL {
+            let dialect = dialect.as_str();
+            self.routes_refused.get_or_create(&Asked { dialect }).inc_by(0);
+        }
+        for protocol in Protocol::ALL {
+            let protocol = protocol.as_str();
+            self.connections_refused.get_or_create(&Listener { protocol }).inc_by(0);
+        }
+        for result in ["ok", "invalid"] {
+            self.certificate_reads.get_or_create(&Outcome { result }).inc_by(0);
+        }
+        for field in ["lastUsed", "lastReuse"] {
+            let result = "written";
+            self.sightings.get_or_create(&Taken { field, result }).inc_by(0);
+        }
     }
 
     /// Everything in the text format that Prometheus reads.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     helm::{RELEASED, helm},
     pods,
-    render::{Objects, file, identity, kustomize},
+    render::{Objects, file, identity, kustomize, kustomize_folder},
     servers::{INSTALLING, PATIENCE},
     support::{Server, until},
 };
@@ -68,12 +68,19 @@ fn the_chart_makes_what_the_overlays_make() {
     let many = json!({ "verifier": {
         "autoscaling": { "enabled": true }, "priorityClass": { "create": true }, "spread": "DoNotSchedule",
     } });
+    let monitored = json!({
+        "serviceMonitor": { "enabled": true }, "alerts": { "enabled": true }, "dashboard": { "enabled": true },
+    });
     for (overlay, values) in [
-        ("all-namespaces", json!({})),
-        ("namespaced", json!({ "namespaces": ["shop"] })),
-        ("ha", many),
+        ("deploy/kustomize/overlays/all-namespaces", json!({})),
+        (
+            "deploy/kustomize/overlays/namespaced",
+            json!({ "namespaces": ["shop"] }),
+        ),
+        ("deploy/kustomize/overlays/ha", many),
+        ("tests/deploy/monitored", monitored),
     ] {
-        let (chart, kustomized) = (comparable(&render(&values)), comparable(&kustomize(overlay)));
+        let (chart, kustomized) = (comparable(&render(&values)), comparable(&kustomize_folder(overlay)));
         let names = |objects: &BTreeMap<[String; 3], Value>| objects.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&chart), names(&kustomized), "{overlay}");
         for (name, object) in &kustomized {

@@ -8,6 +8,7 @@ mod chart;
 mod helm;
 mod image;
 mod manifests;
+mod monitoring;
 mod pods;
 mod render;
 mod servers;

@@ -24,14 +24,19 @@ pub(crate) fn overlay(name: &str) -> String {
 
 /// All objects of an overlay.
 pub(crate) fn kustomize(overlay: &str) -> Objects {
+    kustomize_folder(&self::overlay(overlay))
+}
+
+/// All objects of a folder with a kustomization.
+pub(crate) fn kustomize_folder(folder: &str) -> Objects {
     let kubectl = KUBECTL.locate().unwrap();
-    let folder = self::overlay(overlay);
-    let output = Command::new(kubectl).args(["kustomize", &folder]).output().unwrap();
+    let output = Command::new(kubectl)
+        .arg("kustomize")
+        .arg(file(folder))
+        .output()
+        .unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && complaint.is_empty(),
-        "{overlay}: {complaint}"
-    );
+    assert!(output.status.success() && complaint.is_empty(), "{folder}: {complaint}");
     Objects::parse(&String::from_utf8(output.stdout).unwrap())
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 
 use crate::cluster::Cluster;
@@ -356,4 +357,42 @@ async fn an_object_that_cannot_be_read_is_reported_and_disturbs_nobody() {
     cluster.writes();
     cluster.pass_hours(24).await;
     assert_eq!(cluster.writes(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metrics_tell_what_somebody_should_look_at() {
+    let cluster = Cluster::start().await;
+    let told = |name: &str| {
+        let metrics = cluster.metrics.encode();
+        let lines = metrics.lines();
+        lines
+            .filter_map(|line| line.strip_prefix("tokenwright_")?.strip_prefix(name)?.split_once(' '))
+            .map(|(labels, value)| format!("{labels}{value}"))
+            .collect::<Vec<_>>()
+    };
+    cluster.issue("brief", json!({ "expiry": { "after": "20h" } })).await;
+    cluster.issue("refused", json!({ "role": "Boss" })).await;
+    assert_eq!(told("tokens_expiring"), ["1"]);
+    let mut reasons = told("tokens{");
+    reasons.sort();
+    assert_eq!(reasons, ["reason=\"Issued\"}1", "reason=\"RoleNotFound\"}1"]);
+    cluster.pass_hours(20).await;
+    assert_eq!(
+        (told("tokens_expiring"), told("tokens{").len()),
+        (vec!["0".to_owned()], 3)
+    );
+    for line in ["reason=\"Expired\"}1", "reason=\"Issued\"}0"] {
+        assert!(told("tokens{").contains(&line.to_owned()), "{line}");
+    }
+
+    let rotating = json!({ "expiry": { "after": "3h", "action": "Rotate" } });
+    cluster.issue("rotating", rotating).await;
+    cluster.sandbox.faults().inject(Match::writes(), Fault::unavailable());
+    cluster.pass_hours(2).await;
+    assert_eq!(told("rotations_overdue"), ["0"]);
+    cluster.pass(Duration::from_secs(300)).await;
+    assert_eq!(told("rotations_overdue"), ["1"]);
+    cluster.sandbox.faults().clear();
+    cluster.pass(Duration::from_secs(600)).await;
+    assert_eq!(told("rotations_overdue"), ["0"]);
 }
