@@ -22,12 +22,15 @@
 //!
 //! - `sandbox`: what an embedding program holds; `faults`, `requests`: what it may do and see.
 //! - `serve`: TLS on loopback, kubeconfigs.
+//! - `admission`: rules about writes that an embedding program brings along.
 //! - `rest`: from a request to its answer; `patch`: the three kinds of patches; `auth`: users, RBAC.
 //! - `cluster`: all state, and the writes that change it; `controllers`: what follows from a write.
 //! - `store`: tables, their history, selectors; `catalog`: which resources there are, discovery.
 //! - `schema`, `validate`, `builtin`: what objects must look like; `kind`: the same without a server.
 //! - `table`, `openapi`, `protobuf`: how they are shown.
 
+#[cfg(feature = "server")]
+pub mod admission;
 #[cfg(feature = "server")]
 mod auth;
 mod builtin;

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::admission::Admission;
 use crate::auth::{self, User};
 use crate::cluster::{Clock, Cluster, Fresh};
 use crate::controllers;
@@ -70,6 +71,7 @@ pub struct Builder {
     watch_timeouts: bool,
     history: usize,
     seed: u64,
+    admission: Option<Arc<dyn Admission>>,
 }
 
 impl Builder {
@@ -106,6 +108,12 @@ impl Builder {
         self
     }
 
+    /// Rules that every write of a user is put before: see [`admission`](crate::admission). By default there are none.
+    pub fn admission(mut self, admission: impl Admission + 'static) -> Self {
+        self.admission = Some(Arc::new(admission));
+        self
+    }
+
     /// Makes the sandbox: no sockets, threads or timers.
     pub fn build(mut self) -> Sandbox {
         let mut fresh = Fresh::new(self.seed);
@@ -115,6 +123,7 @@ impl Builder {
         }
         // The uids of what is there from the start do not depend on the tokens above.
         let mut cluster = Cluster::new(self.clock, self.history, Fresh::new(fresh.next()));
+        cluster.admission = self.admission;
         auth::install(&mut cluster);
         Sandbox {
             shared: Arc::new(Shared {
@@ -154,6 +163,7 @@ impl Sandbox {
             watch_timeouts: true,
             history: HISTORY,
             seed: 0,
+            admission: None,
         }
     }
 

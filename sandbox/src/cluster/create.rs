@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::prepare::{admit, counts_generations, decode, prune};
 use super::{Cluster, WriteOptions};
+use crate::admission::{Operation, Write};
 use crate::catalog::Resource;
 use crate::status::{Answer, Refusal};
 use crate::store::{Key, Stored, text};
@@ -45,8 +46,19 @@ pub(crate) fn create(
     if resource.namespaced {
         check_namespace(cluster, resource, namespace, text(&object["metadata"]["name"]))?;
     }
+    let name = text(&object["metadata"]["name"]).to_owned();
+    let write = Write {
+        resource,
+        operation: Operation::Create,
+        subresource: "",
+        namespace,
+        name: &name,
+        old: None,
+    };
+    write.mutate(cluster, &mut object, options);
     fill_system_fields(cluster, resource, &mut object);
     admit(cluster, resource, &mut object, None, options)?;
+    write.validate(cluster, Some(&object), options)?;
     resource.to_stored(&mut object);
     let key = Key::of(&object);
     if cluster.find(&resource.table, &key).is_some() {

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::update::is_finished;
 use super::{Cluster, WriteOptions};
+use crate::admission::{Operation, Write};
 use crate::catalog::Resource;
 use crate::controllers::{CLEANUP, set_condition};
 use crate::schema::{ErrorKind, FieldError};
@@ -80,6 +81,18 @@ pub(crate) fn delete(
         .find(&resource.table, key)
         .ok_or_else(|| Refusal::not_found(resource, &key.name))?;
     check_preconditions(resource, &current, asked)?;
+    if cluster.admission.is_some() {
+        let shown = resource.show(&current);
+        let write = Write {
+            resource,
+            operation: Operation::Delete,
+            subresource: "",
+            namespace: &key.namespace,
+            name: &key.name,
+            old: Some(&shown),
+        };
+        write.validate(cluster, None, options)?;
+    }
     let mut object = current.value();
     let before = object.clone();
     mark(cluster, &mut object, asked.propagation);

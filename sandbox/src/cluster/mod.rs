@@ -21,6 +21,7 @@ pub(crate) use fresh::Fresh;
 pub(crate) use prepare::{Strictness, WriteOptions, json_type};
 pub(crate) use update::{Origin, Part, update};
 
+use crate::admission::Admission;
 use crate::auth::RuleCache;
 use crate::catalog::{Catalog, Definition, Resource, table_id};
 use crate::controllers::{self, Held};
@@ -51,6 +52,7 @@ pub(crate) struct Cluster {
     pub(crate) held: Held,
     pub(crate) rules: RuleCache,
     pub(crate) fresh: Fresh,
+    pub(crate) admission: Option<Arc<dyn Admission>>,
     clock: Clock,
 }
 
@@ -70,6 +72,7 @@ impl Cluster {
             held: Held::default(),
             rules: RuleCache::default(),
             fresh,
+            admission: None,
             clock,
         }
     }

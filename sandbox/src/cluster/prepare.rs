@@ -28,7 +28,8 @@ pub(crate) struct WriteOptions {
     pub(crate) strictness: Strictness,
     /// What to tell the client in `Warning` headers.
     pub(crate) warnings: Vec<String>,
-    /// Whose rights limit what roles and bindings may grant; nobody's for what the cluster itself writes.
+    /// Whose rights limit what roles and bindings may grant, and whom admission judges; nobody for what the cluster
+    /// itself writes.
     pub(crate) author: Option<Arc<User>>,
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::prepare::{admit, counts_generations, decode, prune};
 use super::{Cluster, WriteOptions};
+use crate::admission::{Operation, Write};
 use crate::catalog::Resource;
 use crate::schema::{ErrorKind, FieldError};
 use crate::status::{Answer, Refusal};
@@ -15,9 +16,22 @@ use crate::store::{Key, Stored, items, text};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     Main,
+    /// The number of replicas, which is somewhere in the object.
+    Scale,
     Status,
     /// `spec.finalizers` of a namespace.
     Finalize,
+}
+
+impl Part {
+    fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Scale => "scale",
+            Self::Status => "status",
+            Self::Finalize => "finalize",
+        }
+    }
 }
 
 /// Where the new object comes from.
@@ -58,8 +72,18 @@ pub(crate) fn update(
     keep_system_fields(resource, &old, &mut new);
     problems.extend(prune(resource, &mut new));
     options.strict(resource, problems, shown)?;
+    let write = Write {
+        resource,
+        operation: Operation::Update,
+        subresource: part.subresource(),
+        namespace: &key.namespace,
+        name: &key.name,
+        old: Some(&old),
+    };
+    write.mutate(cluster, &mut new, options);
     let mut new = restrict(resource, part, &old, new);
     admit(cluster, resource, &mut new, Some(&old), options)?;
+    write.validate(cluster, Some(&new), options)?;
     if counts_generations(resource) && spec_differs(resource, &old, &new) {
         new["metadata"]["generation"] = (old["metadata"]["generation"].as_i64().unwrap_or_default() + 1).into();
     }
@@ -187,7 +211,7 @@ fn keep_system_fields(resource: &Resource, old: &Value, new: &mut Value) {
 /// Leaves of the new object what the endpoint may write, and takes the rest from the old one.
 fn restrict(resource: &Resource, part: Part, old: &Value, mut new: Value) -> Value {
     match part {
-        Part::Main => {
+        Part::Main | Part::Scale => {
             if resource.status {
                 copy(old, &mut new, "status");
             }

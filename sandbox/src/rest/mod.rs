@@ -326,8 +326,8 @@ fn dispatch(shared: &Arc<Shared>, user: &User, incoming: &Incoming, as_of: Optio
         ("get" | "update" | "patch", "scale") if resource.scale.is_some() => {
             scale::answer(&mut cluster, user, &resource, incoming, wanted)
         }
-        ("delete", "") => remove::one(&mut cluster, &resource, incoming, wanted),
-        ("deletecollection", "") => remove::collection(&mut cluster, &resource, incoming),
+        ("delete", "") => remove::one(&mut cluster, user, &resource, incoming, wanted),
+        ("deletecollection", "") => remove::collection(&mut cluster, user, &resource, incoming),
         (_, "status" | "scale") if resource.custom.is_some() => Err(Refusal::not_found(&resource, call.name())),
         _ => Err(Refusal::no_such_path()),
     };

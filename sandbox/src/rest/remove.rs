@@ -1,17 +1,20 @@
 //! Delete and deletecollection.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::accept::Wanted;
 use super::answer::{self, Reply};
 use super::{Incoming, body, read};
+use crate::auth::User;
 use crate::catalog::Resource;
 use crate::cluster::{self, Cluster, DeleteOptions, Deletion, WriteOptions};
 use crate::status::{Answer, Refusal, details};
 use crate::store::Key;
 
-fn asked(incoming: &Incoming) -> Answer<(DeleteOptions, WriteOptions)> {
+fn asked(user: &User, incoming: &Incoming) -> Answer<(DeleteOptions, WriteOptions)> {
     let mut asked = if incoming.body.is_empty() {
         json!({})
     } else {
@@ -36,13 +39,20 @@ fn asked(incoming: &Incoming) -> Answer<(DeleteOptions, WriteOptions)> {
     };
     let write = WriteOptions {
         dry_run,
+        author: Some(Arc::new(user.clone())),
         ..WriteOptions::default()
     };
     Ok((DeleteOptions::read(&asked)?, write))
 }
 
-pub(super) fn one(cluster: &mut Cluster, resource: &Resource, incoming: &Incoming, wanted: Wanted) -> Answer<Reply> {
-    let (asked, write) = asked(incoming)?;
+pub(super) fn one(
+    cluster: &mut Cluster,
+    user: &User,
+    resource: &Resource,
+    incoming: &Incoming,
+    wanted: Wanted,
+) -> Answer<Reply> {
+    let (asked, write) = asked(user, incoming)?;
     let key = read::key(resource, &incoming.call);
     protect(resource, &key)?;
     match cluster::delete(cluster, resource, &key, &asked, &write)? {
@@ -71,8 +81,13 @@ fn protect(resource: &Resource, key: &Key) -> Answer<()> {
     Ok(())
 }
 
-pub(super) fn collection(cluster: &mut Cluster, resource: &Resource, incoming: &Incoming) -> Answer<Reply> {
-    let (asked, write) = asked(incoming)?;
+pub(super) fn collection(
+    cluster: &mut Cluster,
+    user: &User,
+    resource: &Resource,
+    incoming: &Incoming,
+) -> Answer<Reply> {
+    let (asked, write) = asked(user, incoming)?;
     let selector = read::selector(resource, &incoming.call)?;
     let namespace = if resource.namespaced {
         incoming.call.attempt.namespace.as_str()

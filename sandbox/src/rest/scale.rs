@@ -52,7 +52,7 @@ pub(super) fn answer(
         cluster,
         resource,
         &key,
-        Part::Main,
+        Part::Scale,
         Origin::Patch {
             apply: &change,
             shown: None,
