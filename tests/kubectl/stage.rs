@@ -96,6 +96,20 @@ impl Stage {
             .await;
     }
 
+    /// Rotations that are due go on by themselves: an exact number may be over before it is looked for.
+    pub(crate) async fn rotations_or_more(&self, count: u32) {
+        let counting = async {
+            loop {
+                let seen = self.path("apitoken/t", "{.status.rotations}").await;
+                if seen.parse().is_ok_and(|seen: u32| seen >= count) {
+                    return;
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, counting).await;
+        assert!(in_time.is_ok(), "not rotated {count} times");
+    }
+
     pub(crate) async fn path(&self, what: &str, path: &str) -> String {
         self.run(&["get", what, "--output", &format!("jsonpath={path}")]).await
     }

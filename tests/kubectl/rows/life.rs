@@ -58,9 +58,9 @@ pub(super) async fn due_rotation(stage: &Stage) {
     stage
         .token("  expiry: {after: 8s, action: Rotate}\n  rotation: {renewBefore: 5s}\n")
         .await;
-    stage.rotations(1).await;
+    stage.rotations_or_more(1).await;
     stage.ready().await;
-    stage.rotations(2).await;
+    stage.rotations_or_more(2).await;
     stage.event("Rotated").await;
 }
 
