@@ -85,6 +85,11 @@ pub struct ControllerArguments {
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     pub history: u8,
 
+    /// Show who created a token, from the annotation tokenwright.dev/created-by. Only where the policies of
+    /// deploy/admission keep that true: without them anybody who creates a token can write any name there.
+    #[arg(long, env = "TOKENWRIGHT_TRUST_CREATED_BY")]
+    pub trust_created_by: bool,
+
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
     pub log: LogArguments,

@@ -39,6 +39,7 @@ pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
                 namespaces: arguments.namespaces,
                 concurrency: arguments.concurrency,
                 history: usize::from(arguments.history),
+                trust_created_by: arguments.trust_created_by,
                 ..Settings::default()
             };
             Controller::new(client, settings, metrics).run(ended.clone()).await;

@@ -56,6 +56,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// How many retired credentials a status keeps.
     pub history: usize,
+    /// Whether admission keeps the annotation that says who created a token true. Without, nobody is said to have.
+    pub trust_created_by: bool,
     /// How often the wall clock is compared with the monotonic one, so that a jump does not delay what has become due.
     pub clock_check: Option<Duration>,
     /// After how long a watch is taken up anew, which is how one that hangs is noticed. None: never.
@@ -70,6 +72,7 @@ impl Default for Settings {
             namespaces: Vec::new(),
             concurrency: 32,
             history: 3,
+            trust_created_by: false,
             clock_check: Some(Duration::from_secs(15)),
             watch_period: Some(Duration::from_secs(60)),
             count_after: Duration::from_secs(1),

@@ -53,7 +53,7 @@ pub(crate) async fn assignees(stage: &Stage) {
 }
 
 /// Asks until it is answered so: rights are in force a moment after they are granted.
-async fn can(stage: &Stage, user: &str, verb: &str, what: &str, expected: bool) {
+pub(crate) async fn can(stage: &Stage, user: &str, verb: &str, what: &str, expected: bool) {
     let wanted = if expected { "yes" } else { "no" };
     let arguments = ["auth", "can-i", verb, what, "--as", user, "--namespace", &stage.name];
     let asking = async { while stage.kubectl.run(arguments).await.stdout.trim() != wanted {} };

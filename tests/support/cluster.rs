@@ -208,6 +208,8 @@ fn manager_flags(port: u16) -> Vec<String> {
             "--bind-address=127.0.0.1",
             "--cert-dir=manager",
             "--leader-elect=false",
+            // As on a cluster: each controller has an account, and admission knows them by it.
+            "--use-service-account-credentials=true",
             "--service-account-private-key-file=accounts.key",
             "--root-ca-file=certificates/apiserver.crt",
         ]

@@ -1,5 +1,6 @@
 //! `tokenwright sandbox`: an API server in memory, the CRDs and the controller in one process.
 
+mod admission;
 mod kubeconfig;
 mod manifests;
 mod next;
@@ -15,6 +16,7 @@ use kube_sandbox::Sandbox;
 use tokio::{net::TcpListener, sync::oneshot};
 
 use self::{
+    admission::Rules,
     kubeconfig::KubeconfigFile,
     manifests::Applied,
     next::Next,
@@ -45,7 +47,7 @@ pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
     let ended = asked_to_end().shared();
 
     println!("An API server in memory, for trying and testing: nothing in it outlives this process.");
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::builder().admission(Rules).build();
     let server = sandbox.serve(arguments.listen).await?;
     let kubeconfig = KubeconfigFile::write(&arguments.kubeconfig, &server.kubeconfig("admin"))?;
     let http = verifier_listener(arguments.http, 9000, "--http").await?;
@@ -70,7 +72,11 @@ pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
     install_crds(&client).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = stopped.map(drop).shared();
-    let controller = Controller::new(client.clone(), controller::Settings::default(), Arc::default());
+    let settings = controller::Settings {
+        trust_created_by: true,
+        ..controller::Settings::default()
+    };
+    let controller = Controller::new(client.clone(), settings, Arc::default());
     let controller = tokio::spawn(controller.run(stopped.clone()));
     let settings = verifier::Settings {
         last_used_interval: LAST_USED,

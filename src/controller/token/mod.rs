@@ -127,6 +127,7 @@ async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestam
         denied: denied.as_deref(),
         workloads: workloads.as_deref(),
         history: ctx.settings.history,
+        trust_created_by: ctx.settings.trust_created_by,
     };
     let now = ctx.now();
     Ok((lifecycle::plan(token, &facts, now), now))

@@ -56,6 +56,8 @@ pub struct Facts<'a> {
     pub workloads: Option<&'a [WorkloadFact]>,
     /// How many retired credentials the status keeps.
     pub history: usize,
+    /// Whether the annotation that says who created the token can be believed.
+    pub trust_created_by: bool,
 }
 
 /// What is under the name of a token's Secret.

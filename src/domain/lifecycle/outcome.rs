@@ -141,16 +141,18 @@ pub(super) fn expired(token: &ApiToken, status: &ApiTokenStatus, at: Timestamp) 
     Finding::no(Reason::Expired, message)
 }
 
-/// Fills the fields that summarise the status for people and printer columns.
-pub(super) fn summarise(token: &ApiToken, status: &mut ApiTokenStatus) {
+/// Fills the fields that summarise the status for people and printer columns. Once it is known who created the token that
+/// stays, whether or not it can still be found out.
+pub(super) fn summarise(token: &ApiToken, status: &mut ApiTokenStatus, trust_created_by: bool) {
     status.observed_generation = token.metadata.generation;
     status.secret_name = Some(token.secret_name());
-    if status.created_by.is_none() {
+    if trust_created_by && status.created_by.is_none() {
         status.created_by = token
             .metadata
             .annotations
             .as_ref()
             .and_then(|all| all.get(CREATED_BY))
+            .filter(|name| !name.is_empty())
             .cloned();
     }
     let projects = status

@@ -328,6 +328,7 @@ proptest! {
             denied: None,
             workloads: None,
             history: 3,
+            trust_created_by: false,
         };
         let judged = plan(&world.token, &facts, NOW.parse().unwrap()).status;
         let ended = judged.credentials.iter().any(|one| one.id == 1 && one.state == CredentialState::Retired);

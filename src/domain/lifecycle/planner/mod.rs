@@ -280,7 +280,7 @@ impl<'a> Planner<'a> {
     fn finish(mut self, effect: Effect, ready: &Finding) -> Plan {
         self.prune_history();
         self.look_again_at_what_is_coming();
-        outcome::summarise(self.token, &mut self.status);
+        outcome::summarise(self.token, &mut self.status, self.facts.trust_created_by);
         let ready = if ready.holds { self.working() } else { ready.clone() };
         self.report_reuse();
         let refusal = outcome::conclude(self.token, &mut self.status, &ready, self.now);

@@ -219,12 +219,35 @@ fn a_token_that_is_not_valid_yet_is_issued_and_lives_from_then_on() {
     );
 }
 
-#[test]
-fn a_creator_stamped_at_admission_is_shown() {
+fn created_by(name: &str) -> World {
     let mut world = World::new(json!({}));
-    world.token.metadata.annotations = Some([("tokenwright.dev/created-by".to_owned(), "ann".to_owned())].into());
+    world.token.metadata.annotations = Some([("tokenwright.dev/created-by".to_owned(), name.to_owned())].into());
+    world
+}
+
+#[test]
+fn a_creator_stamped_at_admission_is_shown_and_stays() {
+    let mut world = created_by("ann");
+    world.trust_created_by = true;
     world.settle();
     assert_eq!(world.status().created_by.as_deref(), Some("ann"));
+    world.token.metadata.annotations = created_by("bob").token.metadata.annotations;
+    world.settle();
+    assert_eq!(world.status().created_by.as_deref(), Some("ann"));
+    world.trust_created_by = false;
+    world.settle();
+    assert_eq!(world.status().created_by.as_deref(), Some("ann"));
+}
+
+#[test]
+fn a_creator_that_anybody_could_have_written_is_not_shown() {
+    let mut world = created_by("ann");
+    world.settle();
+    assert_eq!(world.status().created_by, None);
+    let mut world = created_by("");
+    world.trust_created_by = true;
+    world.settle();
+    assert_eq!(world.status().created_by, None);
 }
 
 #[test]

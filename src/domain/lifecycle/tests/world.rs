@@ -42,6 +42,7 @@ pub(super) struct World {
     pub(super) workloads: Vec<WorkloadFact>,
     pub(super) denied: Option<String>,
     pub(super) deleted: bool,
+    pub(super) trust_created_by: bool,
     pub(super) writes: Vec<Write>,
     pub(super) notices: Vec<&'static str>,
     /// Crash instead of making the write after this many.
@@ -82,6 +83,7 @@ impl World {
             workloads: Vec::new(),
             denied: None,
             deleted: false,
+            trust_created_by: false,
             writes: Vec::new(),
             notices: Vec::new(),
             crash_after: None,
@@ -192,6 +194,7 @@ impl World {
             // As the controller does: they are looked at once the status says that they are to restart.
             workloads: restarting.then_some(self.workloads.as_slice()),
             history: 3,
+            trust_created_by: self.trust_created_by,
         };
         plan(&self.token, &facts, self.now)
     }

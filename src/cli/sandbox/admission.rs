@@ -1,0 +1,205 @@
+//! What the policies in deploy/admission ask and answer, for the sandbox, which does not evaluate policies.
+//!
+//! - issue.yaml: creating, changing (labels too) and deleting an ApiToken takes the right to `issue` tokens of its
+//!   organisation, or, for a Personal token of one's own, `issue-personal`. The API server's authorizer answers, from
+//!   the RBAC objects that the controller makes of the organisation's members.
+//! - stamp.yaml: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
+//! - created-by.yaml has nothing left to find once that is done.
+//!
+//! The rows of tests/kubectl hold both to the same answers, word for word.
+
+use kube_sandbox::admission::{Admission, Authorizer, Denial, Operation, Request};
+use serde_json::{Map, Value};
+
+use crate::api::{CREATED_BY, GROUP};
+
+const ISSUE: &str = "tokenwright-issue";
+
+/// What in a control plane deletes and tidies up for others.
+const CONTROL_PLANE: [&str; 4] = [
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:storage-version-migrator-controller",
+    "system:kube-controller-manager",
+];
+
+/// The rules of deploy/admission.
+pub(super) struct Rules;
+
+impl Admission for Rules {
+    fn mutate(&self, request: &Request<'_>, object: &mut Value) {
+        if !is_about_tokens(request) {
+            return;
+        }
+        let creator = match request.old {
+            None => Some(request.user.name.clone()),
+            Some(old) => created_by(old).map(str::to_owned),
+        };
+        if created_by(object) != creator.as_deref() {
+            stamp(object, creator);
+        }
+    }
+
+    fn validate(
+        &self,
+        request: &Request<'_>,
+        object: Option<&Value>,
+        authorizer: &mut Authorizer<'_>,
+    ) -> Result<(), Denial> {
+        let user = request.user.name.as_str();
+        // A change is not judged by what it brings.
+        let token = request.old.or(object);
+        let (Some(token), true) = (token, is_about_tokens(request)) else {
+            return Ok(());
+        };
+        let organisation = text(token, "/spec/organisation");
+        let owner = match text(token, "/spec/type") {
+            "Personal" => text(token, "/spec/user"),
+            _ => "",
+        };
+        let mut may = |verb| authorizer.allows(verb, GROUP, "organisations", "", organisation);
+        if CONTROL_PLANE.contains(&user) || may("issue") || (owner == user && may("issue-personal")) {
+            return Ok(());
+        }
+        Err(Denial {
+            policy: ISSUE.to_owned(),
+            message: refusal(user, request.operation, owner, organisation),
+        })
+    }
+}
+
+fn is_about_tokens(request: &Request<'_>) -> bool {
+    (request.group, request.resource, request.subresource) == (GROUP, "apitokens", "")
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn created_by(object: &Value) -> Option<&str> {
+    object["metadata"]["annotations"].get(CREATED_BY)?.as_str()
+}
+
+fn stamp(object: &mut Value, creator: Option<String>) {
+    let annotations = &mut object["metadata"]["annotations"];
+    if annotations.is_null() {
+        *annotations = Map::new().into();
+    }
+    match (annotations.as_object_mut(), creator) {
+        (Some(annotations), Some(creator)) => {
+            annotations.insert(CREATED_BY.to_owned(), creator.into());
+        }
+        (Some(annotations), None) => {
+            annotations.remove(CREATED_BY);
+        }
+        (None, _) => {}
+    }
+}
+
+fn refusal(user: &str, operation: Operation, owner: &str, organisation: &str) -> String {
+    let (act, of_their_own) = match operation {
+        Operation::Create => (
+            "create",
+            " A member without such a role can set spec.type to Personal and spec.user to their own name.",
+        ),
+        Operation::Update => ("change", ""),
+        Operation::Delete => ("delete", ""),
+    };
+    if owner == user {
+        return format!(
+            "user \"{user}\" may not {act} Personal tokens of organisation \"{organisation}\", not being one of its \
+             members. Whoever looks after the organisation can add the user to its spec.members, with any role."
+        );
+    }
+    let (tokens, owner) = match owner {
+        "" => ("API tokens".to_owned(), ""),
+        owner => (format!("the Personal tokens of user \"{owner}\""), "that user and for "),
+    };
+    format!(
+        "user \"{user}\" may not {act} {tokens} of organisation \"{organisation}\": that is for {owner}members whose role \
+         has managesTokens, such as Owner or Admin. Whoever looks after the organisation can add the user to its \
+         spec.members, with such a role.{of_their_own}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use kube_sandbox::User;
+    use serde_json::json;
+
+    use super::*;
+
+    const ISSUE_MANIFEST: &str = include_str!("../../../deploy/admission/issue.yaml");
+    const STAMP_MANIFEST: &str = include_str!("../../../deploy/admission/stamp.yaml");
+    const STAMP_V1BETA1_MANIFEST: &str = include_str!("../../../deploy/admission/stamp-v1beta1.yaml");
+
+    fn annotated(annotations: &Value) -> Value {
+        json!({ "metadata": { "name": "t", "annotations": annotations } })
+    }
+
+    /// The annotations that ann's write of these ends in.
+    fn stamped(old: Option<&Value>, new: &Value, subresource: &str) -> Value {
+        let (user, old, mut object) = (User::new("ann"), old.map(annotated), annotated(new));
+        let request = Request {
+            user: &user,
+            operation: if old.is_none() {
+                Operation::Create
+            } else {
+                Operation::Update
+            },
+            group: GROUP,
+            version: "v1alpha1",
+            resource: "apitokens",
+            subresource,
+            namespace: "shop",
+            name: "t",
+            old: old.as_ref(),
+            dry_run: false,
+        };
+        Rules.mutate(&request, &mut object);
+        object["metadata"]["annotations"].take()
+    }
+
+    #[test]
+    fn whoever_creates_a_token_is_stamped_and_stays() {
+        let ann = json!({ CREATED_BY: "ann" });
+        let root = json!({ CREATED_BY: "root" });
+        assert_eq!(stamped(None, &json!(null), ""), ann);
+        assert_eq!(stamped(None, &root, ""), ann);
+        assert_eq!(
+            stamped(None, &json!({ "a": "b" }), ""),
+            json!({ "a": "b", CREATED_BY: "ann" })
+        );
+        for new in [&ann, &root, &json!(null), &json!({})] {
+            assert_eq!(stamped(Some(&root), new, ""), root);
+        }
+    }
+
+    #[test]
+    fn nobody_is_added_to_a_token_that_has_no_stamp() {
+        let forged = json!({ CREATED_BY: "ann", "a": "b" });
+        assert_eq!(stamped(Some(&json!(null)), &forged, ""), json!({ "a": "b" }));
+        assert_eq!(stamped(Some(&json!(null)), &json!(null), ""), json!(null));
+        assert_eq!(stamped(Some(&json!(null)), &forged, "status"), forged);
+    }
+
+    #[test]
+    fn the_manifest_lets_the_same_accounts_of_the_control_plane_through() {
+        let named: Vec<&str> = ISSUE_MANIFEST
+            .split('\'')
+            .filter(|text| text.starts_with("system:"))
+            .collect();
+        assert_eq!(named, CONTROL_PLANE);
+    }
+
+    #[test]
+    fn both_versions_of_the_stamp_are_the_same_policy() {
+        let objects = |text: &str| serde_saphyr::from_multiple::<Value>(text).unwrap();
+        let older = STAMP_V1BETA1_MANIFEST.replace(
+            "admissionregistration.k8s.io/v1beta1",
+            "admissionregistration.k8s.io/v1",
+        );
+        assert_ne!(STAMP_V1BETA1_MANIFEST, older);
+        assert_eq!(objects(&older), objects(STAMP_MANIFEST));
+    }
+}
