@@ -4,7 +4,10 @@
 //! is not used, because its cache of past events holds every one of them for minutes, and walks through all of them for
 //! each new one; here they are published on changes only, so there is nothing to fold together.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
@@ -18,7 +21,6 @@ use tokio::sync::mpsc;
 
 use crate::{
     answer::describe,
-    api::ApiToken,
     clock::Clock,
     domain::lifecycle::{Notice, Severity},
 };
@@ -55,7 +57,9 @@ pub(crate) struct Publisher {
 /// What an Event is made of when its turn has come: as an Event it would take five times the memory.
 #[derive(Debug)]
 struct Waiting {
-    namespace: String,
+    api_version: Cow<'static, str>,
+    kind: Cow<'static, str>,
+    namespace: Option<String>,
     name: String,
     uid: String,
     notice: Notice,
@@ -76,11 +80,13 @@ pub(crate) fn recorder(origin: Origin, client: Client, clock: Clock, dropped: Co
 
 impl Recorder {
     /// Hands a notice over to be published. When too many wait it is dropped and counted: Events are a courtesy.
-    pub(crate) fn publish(&self, token: &ApiToken, notice: Notice) {
+    pub(crate) fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, notice: Notice) {
         let waiting = Waiting {
-            namespace: token.namespace().unwrap_or_default(),
-            name: token.name_any(),
-            uid: token.uid().unwrap_or_default(),
+            api_version: K::api_version(&()),
+            kind: K::kind(&()),
+            namespace: object.namespace(),
+            name: object.name_any(),
+            uid: object.uid().unwrap_or_default(),
             notice,
             at: self.clock.now(),
         };
@@ -101,12 +107,19 @@ impl Publisher {
         let waiting = stream::unfold(waiting, async |mut waiting| Some((waiting.recv().await?, waiting)));
         waiting
             .for_each_concurrent(AT_ONCE, async |waiting| {
-                let events: Api<Event> = Api::namespaced(client.clone(), &waiting.namespace);
+                let events: Api<Event> = Api::namespaced(client.clone(), waiting.place());
                 if let Err(error) = events.create(&PostParams::default(), &event(waiting, origin)).await {
                     tracing::debug!(error = describe(&error), "an Event was not published");
                 }
             })
             .await;
+    }
+}
+
+impl Waiting {
+    /// The namespace that it is published in. The API server takes those about cluster-wide objects nowhere else.
+    fn place(&self) -> &str {
+        self.namespace.as_deref().unwrap_or("default")
     }
 }
 
@@ -121,7 +134,10 @@ fn name(regarding: &str, at: Timestamp) -> String {
 }
 
 fn event(waiting: Waiting, origin: Origin) -> Event {
+    let place = waiting.place().to_owned();
     let Waiting {
+        api_version,
+        kind,
         namespace,
         name,
         uid,
@@ -133,7 +149,7 @@ fn event(waiting: Waiting, origin: Origin) -> Event {
     Event {
         metadata: ObjectMeta {
             name: Some(self::name(&name, at)),
-            namespace: Some(namespace.clone()),
+            namespace: Some(place),
             ..ObjectMeta::default()
         },
         type_: Some(match notice.severity {
@@ -145,9 +161,9 @@ fn event(waiting: Waiting, origin: Origin) -> Event {
         note: Some(note),
         // Without the resourceVersion: an Event about one version of the object is not shown together with the others.
         regarding: Some(ObjectReference {
-            api_version: Some(ApiToken::api_version(&()).into_owned()),
-            kind: Some(ApiToken::kind(&()).into_owned()),
-            namespace: Some(namespace),
+            api_version: Some(api_version.into_owned()),
+            kind: Some(kind.into_owned()),
+            namespace,
             name: Some(name),
             uid: Some(uid),
             ..ObjectReference::default()

@@ -15,12 +15,17 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{api::condition::Reason, controller::Error, domain::outlook::Outlook};
+use crate::{
+    api::{PolicyCounts, condition::Reason},
+    controller::Error,
+    domain::outlook::Outlook,
+};
 
 /// What the controller watches.
-const WATCHED: [&str; 8] = [
+const WATCHED: [&str; 9] = [
     "apitokens",
     "organisations",
+    "tokenpolicies",
     "namespaces",
     "secrets",
     "roles",
@@ -40,6 +45,9 @@ pub struct Metrics {
     pub minted: Counter,
     /// Events that were not published because too many waited.
     pub events_dropped: Counter,
+    policy_tokens: Family<Hit, Gauge>,
+    /// TokenPolicies that cannot be read.
+    pub policies_unreadable: Gauge,
     ready: AtomicBool,
     tokens: Family<ReadyReason, Gauge>,
     expiring: Gauge,
@@ -71,6 +79,13 @@ impl ReadyReason {
     }
 }
 
+/// How a policy concerns tokens.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Hit {
+    policy: String,
+    state: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Outcome {
     kind: &'static str,
@@ -96,6 +111,8 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             minted: Counter::default(),
             events_dropped: Counter::default(),
+            policy_tokens: Family::default(),
+            policies_unreadable: Gauge::default(),
             ready: AtomicBool::default(),
             tokens: Family::default(),
             expiring: Gauge::default(),
@@ -124,6 +141,16 @@ impl Default for Metrics {
             "events_dropped",
             "Events not published, as too many waited",
             metrics.events_dropped.clone(),
+        );
+        registry.register(
+            "policy_tokens",
+            "Tokens that a policy is for, and those of them that violate it",
+            metrics.policy_tokens.clone(),
+        );
+        registry.register(
+            "policies_unreadable",
+            "Policies that cannot be read, so that nothing is issued",
+            metrics.policies_unreadable.clone(),
         );
         metrics.register_outlook();
         metrics.begin_at_zero();
@@ -154,7 +181,7 @@ impl Metrics {
 
     /// Prometheus does not see the first increase of what is not there before.
     fn begin_at_zero(&self) {
-        for kind in ["ApiToken", "Organisation"] {
+        for kind in ["ApiToken", "Organisation", "TokenPolicy"] {
             self.reconciles.get_or_create(&Outcome { kind, result: "ok" }).inc_by(0);
             drop(self.durations.get_or_create(&Kind { kind }));
         }
@@ -211,6 +238,22 @@ impl Metrics {
         let result = error.map_or("ok", Error::category);
         self.reconciles.get_or_create(&Outcome { kind, result }).inc();
         self.durations.get_or_create(&Kind { kind }).observe(took.as_secs_f64());
+    }
+
+    /// What a policy hits.
+    pub fn policy_surveyed(&self, policy: &str, tokens: PolicyCounts) {
+        for (state, count) in [("matched", tokens.matched), ("violating", tokens.violating)] {
+            let policy = policy.to_owned();
+            let hit = Hit { policy, state };
+            self.policy_tokens.get_or_create(&hit).set(i64::from(count));
+        }
+    }
+
+    pub(crate) fn policy_gone(&self, policy: &str) {
+        for state in ["matched", "violating"] {
+            let policy = policy.to_owned();
+            self.policy_tokens.remove(&Hit { policy, state });
+        }
     }
 
     pub(crate) fn set_ready(&self) {

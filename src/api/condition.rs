@@ -79,6 +79,10 @@ reasons! {
     IssuanceDenied,
     /// Nobody used the token for as long as a policy allows.
     Idle,
+    /// A policy that may be for the token cannot be read.
+    PolicyUnreadable,
+    /// No token can meet what two policies demand.
+    PolicyContradiction,
     /// No policy finds anything wrong.
     Compliant,
     /// A Secret of that name exists and is not this token's.

@@ -3,7 +3,10 @@
 use super::{Finding, Rule, Severity, object::Found, world::World};
 use crate::{
     api::{IpFilter, OrganisationSpec, Role, TokenPolicy, TokenPolicySpec},
-    domain::policy::{Policy, Surroundings, findings},
+    domain::{
+        admission::Refusal,
+        policy::{Policy, Surroundings, findings},
+    },
 };
 
 pub(super) fn judge(found: &Found<TokenPolicy>, world: &World, all: &mut Vec<Finding>) {
@@ -32,7 +35,7 @@ pub(super) fn judge(found: &Found<TokenPolicy>, world: &World, all: &mut Vec<Fin
         others: world.policies().filter(selects_too).collect(),
         organisations: organisations.clone(),
     };
-    for message in findings(&policy, &surroundings) {
+    for Refusal { message, .. } in findings(&policy, &surroundings) {
         let field = field_of(&message).to_owned();
         all.push(found.source.finding(severity, Rule::PolicyDefect, &field, message));
     }

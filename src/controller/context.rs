@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -20,8 +21,11 @@ use super::{
     secrets::{Key, Secrets},
 };
 use crate::{
-    api::{ApiToken, Organisation},
-    domain::credential::Token,
+    api::{ApiToken, Organisation, TokenPolicy, TokenPolicySpec, TokenType},
+    domain::{
+        credential::Token,
+        policy::{Policy, Seniority},
+    },
     event::Recorder,
     metrics::Metrics,
 };
@@ -44,6 +48,7 @@ pub(super) struct Stores {
     /// One per watched scope.
     pub(super) tokens: Vec<Store<DeserializeGuard<ApiToken>>>,
     pub(super) organisations: Store<DeserializeGuard<Organisation>>,
+    pub(super) policies: Store<DeserializeGuard<TokenPolicy>>,
     pub(super) namespaces: Store<PartialObjectMeta<Namespace>>,
     pub(super) rights: Views,
 }
@@ -60,8 +65,10 @@ pub(super) struct Memory {
     pub(super) written: HashMap<String, String>,
     /// What the API server last refused to do, and why, by the ApiToken's UID.
     pub(super) denied: HashMap<String, String>,
-    /// When the organisations that something happened to are to be counted, by name.
-    pub(super) counts_due: HashMap<String, Instant>,
+    /// When the organisations and policies that something happened to are to be counted, by kind and name.
+    pub(super) counts_due: HashMap<(Cow<'static, str>, String), Instant>,
+    /// The order of the tokens in the stores.
+    pub(super) seniority: Seniority,
     pub(super) rights: rights::Memory,
 }
 
@@ -163,6 +170,24 @@ impl Context {
             .filter(|found| found.0.is_ok())
     }
 
+    /// The policies for tokens of this organisation and type, as far as the watch has shown them.
+    pub(super) fn policies_for(&self, organisation: &str, type_: TokenType) -> Policies {
+        let known = self.stores.organisations.get(&ObjectRef::new(organisation));
+        let none = BTreeMap::new();
+        let labels = known.as_ref().map_or(&none, |known| known.labels());
+        let is_for = |spec: &TokenPolicySpec| spec.is_for(type_) && spec.selects(organisation, labels);
+        let mut policies = Policies::default();
+        for policy in self.stores.policies.state() {
+            match &policy.0 {
+                Ok(known) if is_for(&known.spec) => policies.readable.push(policy),
+                Ok(_) => {}
+                Err(_) => policies.unreadable.push(policy.name_any()),
+            }
+        }
+        policies.unreadable.sort_unstable();
+        policies
+    }
+
     /// The labels of a namespace.
     pub(super) fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
         self.stores
@@ -170,6 +195,33 @@ impl Context {
             .get(&ObjectRef::new(namespace))
             .map(|found| found.labels().clone())
             .unwrap_or_default()
+    }
+}
+
+/// The policies for one kind of tokens.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    readable: Vec<Arc<DeserializeGuard<TokenPolicy>>>,
+    unreadable: Vec<String>,
+}
+
+impl Policies {
+    pub(super) fn readable(&self) -> Vec<Policy<'_>> {
+        let known = self.readable.iter().filter_map(|policy| policy.0.as_ref().ok());
+        known
+            .filter_map(|policy| {
+                let name = policy.metadata.name.as_deref()?;
+                Some(Policy {
+                    name,
+                    spec: &policy.spec,
+                })
+            })
+            .collect()
+    }
+
+    /// The name of one that cannot be read. Nobody knows whom it is for.
+    pub(super) fn unreadable(&self) -> Option<&str> {
+        self.unreadable.first().map(|name| &**name)
     }
 }
 
@@ -208,7 +260,7 @@ mod tests {
                 .failed(&uid, None, Failure::Passing, Instant::now(), 1.0);
             let plain = Token::generate(
                 "acme",
-                crate::api::TokenType::default(),
+                TokenType::default(),
                 &mut <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(1),
             );
             memory.minted.insert(uid.clone(), (1, plain));

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  watches ──► feed ──► queue ──► token::reconcile ──► dereference ─► plan (domain) ─► apply
-//!                  └──► queue ──► organisation::reconcile (rights, counts)
+//!                  ├──► queue ──► organisation::reconcile (rights, counts)
+//!                  └──► queue ──► policy::reconcile (what it hits)
 //! ```
 //!
 //! Everything the decisions rest on is in the API objects; what is kept in memory (`context::Memory`) only
@@ -13,8 +14,10 @@ mod context;
 mod error;
 mod feed;
 mod gate;
+mod gather;
 mod invalid;
 mod organisation;
+mod policy;
 mod queue;
 mod rights;
 mod secrets;
@@ -62,7 +65,7 @@ pub struct Settings {
     pub clock_check: Option<Duration>,
     /// After how long a watch is taken up anew, which is how one that hangs is noticed. None: never.
     pub watch_period: Option<Duration>,
-    /// How long changes of tokens are gathered before an organisation's counts are written.
+    /// How long changes of tokens are gathered before the counts of an organisation or a policy are written.
     pub count_after: Duration,
 }
 
@@ -172,7 +175,14 @@ impl Controller {
             organisation::on_error,
             &ctx,
             ctx.stores.organisations.clone(),
-            Queue::new(wiring.organisation_requests, opened, self.settings.concurrency),
+            Queue::new(wiring.organisation_requests, opened.clone(), self.settings.concurrency),
+        ));
+        reconcilers.push(reconciler(
+            |policy, ctx| policy::reconcile(policy, ctx).boxed(),
+            policy::on_error,
+            &ctx,
+            ctx.stores.policies.clone(),
+            Queue::new(wiring.policy_requests, opened, self.settings.concurrency),
         ));
 
         // The feeds hold the queues' senders: when they are dropped the queues end, and with them the reconcilers, once

@@ -7,7 +7,9 @@ use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::c
 use tokio::time::Instant;
 
 use super::{
-    Context, Error, invalid, look_again,
+    Context, Error,
+    gather::gather,
+    invalid, look_again,
     rights::{self, Outcome},
 };
 use crate::{
@@ -28,7 +30,7 @@ pub(super) async fn reconcile(
     if !ctx.settings.namespaces.is_empty() {
         return Ok(Action::await_change());
     }
-    if let Some(left) = gather(&organisation.name_any(), &ctx) {
+    if let Some(left) = gather::<Organisation>(&organisation.name_any(), &ctx) {
         return Ok(Action::requeue(left));
     }
     let started = Instant::now();
@@ -40,23 +42,6 @@ pub(super) async fn reconcile(
     ctx.metrics
         .reconciled("Organisation", result.as_ref().err(), started.elapsed());
     result
-}
-
-/// How long changes are still gathered before the organisation is looked at. The time runs from the first of them, so
-/// that an organisation where something happens all the time is counted too.
-fn gather(name: &str, ctx: &Context) -> Option<Duration> {
-    let now = Instant::now();
-    let mut memory = ctx.memory();
-    let due = *memory
-        .counts_due
-        .entry(name.to_owned())
-        .or_insert(now + ctx.settings.count_after);
-    let left = due.saturating_duration_since(now);
-    if left.is_zero() {
-        memory.counts_due.remove(name);
-        return None;
-    }
-    Some(left)
 }
 
 /// Tries again soon.

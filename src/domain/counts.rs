@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{
     ApiToken, ExpiryAction, Organisation, OrganisationSpec, OrganisationStatus, TokenCounts,
-    condition::{self, Finding, READY, Reason},
+    condition::{self, Finding, POLICY_COMPLIANT, READY, Reason},
 };
 
 /// A token counts as expiring when it ends within this time.
@@ -21,6 +21,9 @@ pub fn count<'a>(
     for token in tokens.filter(|token| token.metadata.deletion_timestamp.is_none()) {
         counts.total += 1;
         let Some(status) = &token.status else { continue };
+        if condition::find(&status.conditions, POLICY_COMPLIANT).is_some_and(|found| found.status == "False") {
+            counts.violating += 1;
+        }
         let Some(ready) = condition::find(&status.conditions, READY) else {
             continue;
         };

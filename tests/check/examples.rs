@@ -13,11 +13,12 @@ use crate::{
 /// Examples that are there to be refused.
 const REFUSED: [&str; 2] = ["invalid", "refused.yaml"];
 
-/// What only a cluster decides: Secrets and rights that are there, and namespaces, members and time to come.
-const OF_A_CLUSTER: [&str; 8] = [
+/// What only a cluster decides: Secrets and rights that are there, use, and namespaces, members and time to come.
+const OF_A_CLUSTER: [&str; 9] = [
     "organisation-rights-in-the-way.yaml",
     "token-assigned-to-nobody.yaml",
     "token-assigned-where-not-permitted.yaml",
+    "token-idle.yaml",
     "token-in-missing-namespace.yaml",
     "token-not-yet-valid.yaml",
     "token-secret-in-the-way.yaml",

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, sync::Arc};
 
 use serde_json::Value;
 use tokenwright::{
+    api::PolicyCounts,
     metrics::Metrics,
     verifier::{Freshness, Index, Judge},
 };
@@ -17,7 +18,10 @@ fn read(path: &str) -> String {
 /// What the two processes register, in the order they do.
 fn registered() -> [String; 2] {
     let judge = Judge::new(Arc::new(Index::new()), Arc::new(Freshness::new(1)));
-    [Metrics::default().encode(), judge.encode_metrics()]
+    let metrics = Metrics::default();
+    // What there is for each policy is there with the first.
+    metrics.policy_surveyed("expiry", PolicyCounts::default());
+    [metrics.encode(), judge.encode_metrics()]
 }
 
 /// Name, type and description of each metric, with the names as they are asked for.

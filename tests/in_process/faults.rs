@@ -271,7 +271,7 @@ async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
     for number in 0..3 {
         cluster.create(&format!("t{number}"), json!({})).await;
     }
-    for resource in ["apitokens", "organisations", "namespaces", "secrets"] {
+    for resource in ["apitokens", "organisations", "tokenpolicies", "namespaces", "secrets"] {
         let first = Match::any().verb("watch").resource(resource).times(1);
         cluster.sandbox.faults().inject(first, Fault::fail(422, "Invalid"));
     }
@@ -281,7 +281,7 @@ async fn an_api_server_that_does_not_stream_lists_is_asked_for_pages() {
         assert_eq!(cluster.token(&format!("t{number}")).await.held(), Some(1));
     }
     let asked = cluster.sandbox.requests().all();
-    assert_eq!(asked.iter().filter(|request| request.verb == "list").count(), 4);
+    assert_eq!(asked.iter().filter(|request| request.verb == "list").count(), 5);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ mod last_used;
 mod life;
 mod members;
 mod organisation;
+mod policies;
 mod privileges;
 mod start;
 mod trouble;

@@ -17,7 +17,7 @@ use kube_sandbox::faults::{Fault, Match};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokenwright::{
-    api::Organisation,
+    api::{Organisation, TokenPolicy},
     controller,
     verifier::{Code, Settings},
 };
@@ -155,6 +155,15 @@ async fn live(cluster: &mut Cluster, settings: Settings) {
     assert_eq!(cluster.token("web").await.status().rotations, 1);
     assert!(cluster.token("web").await.status().last_reuse.is_some());
 
+    // What policies hit, which changes nothing here.
+    let preview = TokenPolicy::new(
+        "preview",
+        serde_json::from_value(json!({ "expiry": { "max": "30d" }, "enforcement": "Warn" })).unwrap(),
+    );
+    let policies = everywhere::<TokenPolicy>(cluster);
+    policies.create(&PostParams::default(), &preview).await.unwrap();
+    cluster.pass(Duration::from_secs(60)).await;
+
     // What is put right.
     let data = json!({ "data": { "token": "b3RoZXI=" } });
     edit(cluster.secrets(), "web", data).await;
@@ -190,9 +199,11 @@ async fn live(cluster: &mut Cluster, settings: Settings) {
     // What cannot be read.
     cluster.loosen_schema("apitokens").await;
     cluster.loosen_schema("organisations").await;
+    cluster.loosen_schema("tokenpolicies").await;
     let odd = json!({ "spec": { "suspended": "perhaps" } });
     edit(cluster.tokens(), "web", odd.clone()).await;
     edit(everywhere::<Organisation>(cluster), "acme", odd).await;
+    edit(policies, "preview", json!({ "spec": { "maxTokens": "few" } })).await;
     cluster.pass(Duration::from_secs(60)).await;
 }
 

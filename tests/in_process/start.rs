@@ -6,7 +6,7 @@ use tokenwright::controller::Settings;
 
 use crate::cluster::Cluster;
 
-const WATCHED: [&str; 4] = ["organisations", "namespaces", "apitokens", "secrets"];
+const WATCHED: [&str; 5] = ["organisations", "tokenpolicies", "namespaces", "apitokens", "secrets"];
 
 fn delay(cluster: &Cluster, resource: &str, namespace: Option<&str>) {
     for verb in ["list", "watch"] {

@@ -1,5 +1,6 @@
 //! The watches, and which reconciles each of their events asks for.
 
+mod policy;
 mod right;
 mod secret;
 mod surroundings;
@@ -18,7 +19,7 @@ use k8s_openapi::api::{
     rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         reflector::{ObjectRef, store, store::Writer},
@@ -26,6 +27,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::{
     Context,
@@ -35,12 +37,13 @@ use super::{
     rights::{self, View, Views},
 };
 use crate::{
-    api::{ApiToken, Organisation},
+    api::{ApiToken, Organisation, TokenPolicy},
     watch::{Update, Watch},
 };
 
 type Tokens = DeserializeGuard<ApiToken>;
 type Organisations = DeserializeGuard<Organisation>;
+type Policies = DeserializeGuard<TokenPolicy>;
 type Namespaces = PartialObjectMeta<Namespace>;
 
 /// Where to ask for reconciles.
@@ -50,6 +53,7 @@ type Requests<K> = Sender<ObjectRef<K>>;
 pub(super) struct Wiring {
     pub(super) token_requests: Vec<mpsc::UnboundedReceiver<ObjectRef<Tokens>>>,
     pub(super) organisation_requests: mpsc::UnboundedReceiver<ObjectRef<Organisations>>,
+    pub(super) policy_requests: mpsc::UnboundedReceiver<ObjectRef<Policies>>,
     /// Opens when every watch has delivered its first list.
     pub(super) gate: Gate,
     pub(super) feeds: Feeds,
@@ -58,10 +62,20 @@ pub(super) struct Wiring {
 pub(super) struct Feeds {
     scopes: Vec<Scope>,
     organisations: (Writer<Organisations>, Listed),
+    policies: (Writer<Policies>, Listed),
     namespaces: (Writer<Namespaces>, Listed),
-    organisation_queue: Requests<Organisations>,
+    queues: Queues,
     /// None where some namespaces are looked after only.
     cluster_rights: Option<(Watched<ClusterRole>, Watched<ClusterRoleBinding>)>,
+}
+
+/// Where to ask for reconciles of every kind.
+#[derive(Clone)]
+struct Queues {
+    /// One per watched scope, as the stores.
+    tokens: Vec<Requests<Tokens>>,
+    organisations: Requests<Organisations>,
+    policies: Requests<Policies>,
 }
 
 /// A view, and where its watch writes to.
@@ -73,7 +87,6 @@ struct Scope {
     tokens: (Writer<Tokens>, Listed),
     secrets: Listed,
     rights: (Watched<Role>, Watched<RoleBinding>),
-    queue: Requests<Tokens>,
 }
 
 /// Lays out stores and queues for these scopes; None is every namespace.
@@ -81,7 +94,14 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
     let mut gate = Gate::default();
     let (organisations, organisation_writer) = store();
     let (namespace_store, namespace_writer) = store();
-    let (organisation_sender, organisation_requests) = mpsc::unbounded();
+    let (policies, policy_writer) = store();
+    let (organisation_queue, organisation_requests) = mpsc::unbounded();
+    let (policy_queue, policy_requests) = mpsc::unbounded();
+    let mut queues = Queues {
+        tokens: Vec::new(),
+        organisations: organisation_queue,
+        policies: policy_queue,
+    };
     let (mut scopes, mut token_requests, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
     let sees_all = namespaces.contains(&None);
     let cluster_rights = sees_all.then(|| (rights::view(None), rights::view(None)));
@@ -99,28 +119,31 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
             tokens: (writer, gate.awaits()),
             secrets: gate.awaits(),
             rights,
-            queue,
         });
+        queues.tokens.push(queue);
         token_requests.push(receiver);
         tokens.push(reader);
     }
     let feeds = Feeds {
         scopes,
         organisations: (organisation_writer, gate.awaits()),
+        policies: (policy_writer, gate.awaits()),
         namespaces: (namespace_writer, gate.awaits()),
-        organisation_queue: organisation_sender,
+        queues,
         cluster_rights,
     };
     (
         Wiring {
             token_requests,
             organisation_requests,
+            policy_requests,
             gate,
             feeds,
         },
         Stores {
             tokens,
             organisations,
+            policies,
             namespaces: namespace_store,
             rights: views,
         },
@@ -137,34 +160,36 @@ impl Feeds {
         let Self {
             scopes,
             organisations,
+            policies,
             namespaces,
-            organisation_queue,
+            queues,
             cluster_rights,
         } = self;
-        let everyone: Vec<_> = scopes.iter().map(|scope| scope.queue.clone()).collect();
         let mut feeds: Vec<BoxFuture<'_, ()>> = vec![
-            surroundings::organisations(&ctx, organisations, organisation_queue.clone(), everyone.clone()),
-            surroundings::namespaces(&ctx, namespaces, everyone.clone()),
-            surroundings::clock(&ctx, everyone),
+            surroundings::organisations(&ctx, organisations, queues.clone()),
+            surroundings::namespaces(&ctx, namespaces, queues.clone()),
+            surroundings::clock(&ctx, queues.tokens.clone()),
+            policy::feed(&ctx, policies, queues.clone()),
         ];
         if let Some((roles, bindings)) = cluster_rights {
-            let queue = organisation_queue.clone();
+            let queue = queues.organisations.clone();
             feeds.push(right::feed_members(&ctx, roles, queue.clone()));
             feeds.push(right::feed_members(&ctx, bindings, queue));
         }
-        for Scope {
-            namespace,
-            tokens,
-            secrets,
-            rights: (roles, bindings),
-            queue,
-        } in scopes
-        {
+        for (scope, queue) in scopes.into_iter().zip(queues.tokens.clone()) {
+            let Scope {
+                namespace,
+                tokens,
+                secrets,
+                rights: (roles, bindings),
+            } = scope;
             feeds.push(right::feed_assignees(&ctx, namespace.clone(), roles, queue.clone()));
             feeds.push(right::feed_assignees(&ctx, namespace.clone(), bindings, queue.clone()));
             feeds.push(secret::feed(&ctx, namespace.clone(), secrets, queue.clone()));
-            feeds.push(token::feed(&ctx, namespace, tokens, queue, organisation_queue.clone()));
+            feeds.push(token::feed(&ctx, namespace, tokens, queue, queues.clone()));
         }
+        // The reconcilers end with the last of the senders.
+        drop(queues);
         future::join_all(feeds).await;
     }
 }
@@ -178,6 +203,30 @@ where
     let mut reference = ObjectRef::new(meta.name.as_deref().unwrap_or_default());
     reference.namespace.clone_from(&meta.namespace);
     reference
+}
+
+impl Queues {
+    /// Has every policy look again at what it hits.
+    fn every_policy(&self, ctx: &Context) {
+        for policy in ctx.stores.policies.state() {
+            send(&self.policies, reference(&*policy));
+        }
+    }
+
+    /// Has every token that `concerns` looked at again, and ends its pauses: what it failed at may go well now.
+    fn reconsider(&self, ctx: &Context, mut concerns: impl FnMut(&ApiToken) -> bool) {
+        let now = Instant::now();
+        for (store, queue) in ctx.stores.tokens.iter().zip(&self.tokens) {
+            for token in store.state() {
+                if token.0.as_ref().is_ok_and(&mut concerns) {
+                    let (uid, mut memory) = (token.uid().unwrap_or_default(), ctx.memory());
+                    memory.backoffs.lift(&uid, now);
+                    memory.rights.lift(&uid, now);
+                    send(queue, reference(&*token));
+                }
+            }
+        }
+    }
 }
 
 fn send<K>(queue: &Requests<K>, reference: ObjectRef<K>)

@@ -1,25 +1,32 @@
 //! ApiTokens.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use futures::{StreamExt, future::BoxFuture};
 use kube::{
-    Resource,
+    Resource, ResourceExt,
     runtime::{
         reflector::{ObjectRef, Store, store::Writer},
         watcher::Event,
     },
 };
 
-use super::{Context, Listed, Organisations, Requests, Tokens, changes_of, reference, scoped, send, slim};
-use crate::{api::ApiToken, watch::Watch};
+use super::{Context, Listed, Queues, Requests, Tokens, changes_of, reference, scoped, send, slim};
+use crate::{
+    api::{ApiToken, TokenPolicySpec},
+    domain::policy::Seniority,
+    watch::Watch,
+};
 
 pub(super) fn feed<'a>(
     ctx: &'a Arc<Context>,
     namespace: Option<String>,
     (mut store, mut listed): (Writer<Tokens>, Listed),
     queue: Requests<Tokens>,
-    organisations: Requests<Organisations>,
+    queues: Queues,
 ) -> BoxFuture<'a, ()> {
     Box::pin(async move {
         let watch = Watch::new(scoped::<Tokens>(&ctx.client, namespace.as_deref()));
@@ -28,20 +35,23 @@ pub(super) fn feed<'a>(
         let known = store.as_reader();
         while let Some(event) = stream.next().await {
             let was_only_used = matches!(&event, Event::Apply(token) if was_only_used(&known, token));
+            let before = match &event {
+                Event::Apply(token) | Event::Delete(token) => known.get(&reference(token)),
+                Event::Init | Event::InitApply(_) | Event::InitDone => None,
+            };
             store.apply_watcher_event(&event);
             match event {
                 // Nothing follows from it, and it is what happens most where many tokens are in use.
                 Event::Apply(_) if was_only_used => {}
-                Event::Apply(token) | Event::InitApply(token) => {
-                    // What this process has written meanwhile is on its way.
-                    if ctx.memory().catches_up(token.meta()) {
-                        send(&queue, reference(&token));
-                    }
-                    send_organisation(&organisations, &token);
+                Event::Apply(token) => {
+                    stand(ctx, &queues, before.as_deref(), Some(&token));
+                    take_in(ctx, &queue, &queues, &token);
                 }
+                Event::InitApply(token) => take_in(ctx, &queue, &queues, &token),
                 Event::Delete(token) => {
                     ctx.memory().forget(&token);
-                    send_organisation(&organisations, &token);
+                    stand(ctx, &queues, before.as_deref(), None);
+                    send_surroundings(ctx, &queues, &token);
                 }
                 Event::Init => {}
                 Event::InitDone => {
@@ -49,14 +59,71 @@ pub(super) fn feed<'a>(
                     // the other scopes are complete, or nothing of theirs has been worked on yet.
                     let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
                     ctx.memory().forget_others(&tokens);
+                    stand_anew(ctx, &queues, &tokens);
                     for organisation in ctx.stores.organisations.state() {
-                        send(&organisations, reference(&*organisation));
+                        send(&queues.organisations, reference(&*organisation));
                     }
+                    queues.every_policy(ctx);
                     listed.done();
                 }
             }
         }
     })
+}
+
+fn take_in(ctx: &Context, queue: &Requests<Tokens>, queues: &Queues, token: &Tokens) {
+    // What this process has written meanwhile is on its way.
+    if ctx.memory().catches_up(token.meta()) {
+        send(queue, reference(token));
+    }
+    send_surroundings(ctx, queues, token);
+}
+
+/// Takes in where a token stands, and has those looked at that lost or won a place by it.
+fn stand(ctx: &Context, queues: &Queues, before: Option<&Tokens>, after: Option<&Tokens>) {
+    let shifts = ctx.memory().seniority.change(readable(before), readable(after));
+    for shift in &shifts {
+        for policy in counting(ctx, shift.organisation()) {
+            let concerned = ctx.memory().seniority.concerned(shift, &policy).cloned();
+            if let Some(age) = concerned {
+                let token = ObjectRef::new(&age.name).within(&age.namespace);
+                let found = ctx.stores.tokens.iter().zip(&queues.tokens);
+                for (_, queue) in found.filter(|(store, _)| store.get(&token).is_some()) {
+                    send(queue, token.clone());
+                }
+            }
+        }
+    }
+}
+
+fn readable(token: Option<&Tokens>) -> Option<&ApiToken> {
+    token?.0.as_ref().ok()
+}
+
+/// Takes in where all tokens stand.
+fn stand_anew(ctx: &Context, queues: &Queues, tokens: &[Arc<Tokens>]) {
+    let seniority = Seniority::of(tokens.iter().filter_map(|token| token.0.as_ref().ok()));
+    let before = std::mem::replace(&mut ctx.memory().seniority, seniority);
+    let changed: HashSet<String> = ctx.memory().seniority.changed(&before).map(str::to_owned).collect();
+    let counted: HashSet<String> = changed
+        .into_iter()
+        .filter(|organisation| !counting(ctx, organisation).is_empty())
+        .collect();
+    if !counted.is_empty() {
+        queues.reconsider(ctx, |token| counted.contains(&token.spec.organisation));
+    }
+}
+
+/// The policies that limit how many tokens an organisation has.
+fn counting(ctx: &Context, organisation: &str) -> Vec<TokenPolicySpec> {
+    let known = ctx.stores.organisations.get(&ObjectRef::new(organisation));
+    let labels = known.map_or_else(BTreeMap::new, |known| known.labels().clone());
+    let policies = ctx.stores.policies.state();
+    let specs = policies.iter().filter_map(|policy| Some(&policy.0.as_ref().ok()?.spec));
+    specs
+        .filter(|spec| spec.max_tokens.is_some() && spec.selects(organisation, &labels))
+        .cloned()
+        .collect()
 }
 
 /// Whether nothing of a token changed but when it was used last.
@@ -77,8 +144,12 @@ fn was_only_used(known: &Store<Tokens>, token: &Tokens) -> bool {
     unused == *before
 }
 
-fn send_organisation(queue: &Requests<Organisations>, token: &Tokens) {
-    if let Ok(token) = &token.0 {
-        send(queue, ObjectRef::new(&token.spec.organisation));
+/// What is counted over tokens is counted anew.
+fn send_surroundings(ctx: &Context, queues: &Queues, token: &Tokens) {
+    let Ok(token) = &token.0 else { return };
+    send(&queues.organisations, ObjectRef::new(&token.spec.organisation));
+    let policies = ctx.policies_for(&token.spec.organisation, token.spec.type_);
+    for policy in policies.readable() {
+        send(&queues.policies, ObjectRef::new(policy.name));
     }
 }

@@ -16,10 +16,7 @@ use crate::{
         ApiToken,
         condition::{READY, STALLED},
     },
-    domain::{
-        lifecycle::{self, Effect, Facts, Plan},
-        policy::Older,
-    },
+    domain::lifecycle::{self, Effect, Facts, Plan},
 };
 
 /// A token comes to rest after a handful of steps: three writes and a repair.
@@ -114,13 +111,16 @@ async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestam
             memory.denied.get(uid).cloned(),
         )
     };
+    let policies = ctx.policies_for(&token.spec.organisation, token.spec.type_);
+    let older = ctx.memory().seniority.older(token);
     let facts = Facts {
         organisation: organisation
             .as_ref()
             .and_then(|guard| guard.0.as_ref().ok())
             .map(|found| &found.spec),
-        policies: &[],
-        older: Older::default(),
+        policies: &policies.readable(),
+        unreadable_policy: policies.unreadable(),
+        older,
         labels: &labels,
         secret,
         minted,

@@ -15,6 +15,7 @@
 
 mod outcome;
 mod planner;
+mod record;
 mod timing;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ use super::{
 use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, Workload};
 
 pub use outcome::{Notice, Severity, never_issued, reused};
+pub(super) use record::{has_expired, in_state, is_triggered, last_trigger};
 
 /// What is known about a token's surroundings at one moment.
 #[derive(Clone, Debug)]
@@ -42,6 +44,8 @@ pub struct Facts<'a> {
     pub organisation: Option<&'a OrganisationSpec>,
     /// The policies that select its organisation.
     pub policies: &'a [Policy<'a>],
+    /// A policy that may select its organisation too and cannot be read.
+    pub unreadable_policy: Option<&'a str>,
     /// The older tokens of its organisation.
     pub older: Older,
     /// The labels of its namespace.

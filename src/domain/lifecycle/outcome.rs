@@ -3,9 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::timing;
+use super::{in_state, timing};
 use crate::api::{
-    ApiToken, ApiTokenStatus, CREATED_BY, Credential, CredentialState, ExpiryAction, Sighting,
+    ApiToken, ApiTokenStatus, CREATED_BY, CredentialState, ExpiryAction, Sighting,
     condition::{self, Finding, ISSUED, READY, Reason, STALLED},
 };
 
@@ -38,7 +38,7 @@ impl Notice {
         }
     }
 
-    pub(super) fn warning(reason: &'static str, message: String) -> Self {
+    pub(in crate::domain) fn warning(reason: &'static str, message: String) -> Self {
         Self {
             severity: Severity::Warning,
             reason,
@@ -61,15 +61,6 @@ pub fn reused(seen: &Sighting) -> Notice {
         seen.at.0
     );
     Notice::warning(Reason::ReuseDetected.as_str(), message)
-}
-
-/// The credential in that state with the highest id.
-pub(super) fn in_state(status: &ApiTokenStatus, state: CredentialState) -> Option<&Credential> {
-    status
-        .credentials
-        .iter()
-        .filter(|credential| credential.state == state)
-        .max_by_key(|credential| credential.id)
 }
 
 /// What Ready says of a token that works. `shown`: it was delivered once and its Secret is gone.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Limits, Policy, is_denied};
 use crate::{
-    api::{Duration, ExpiryPolicy, OrganisationSpec, TokenPolicySpec, TokenType},
-    domain::permission::Permissions,
+    api::{Duration, ExpiryPolicy, OrganisationSpec, TokenPolicySpec, TokenType, condition::Reason},
+    domain::{admission::Refusal, permission::Permissions},
 };
 
 /// What a policy is judged against.
@@ -17,24 +17,41 @@ pub struct Surroundings<'a> {
     pub others: Vec<Policy<'a>>,
 }
 
-/// What is wrong with `policy`, in words. Empty: it can mean what it says.
-pub fn findings(policy: &Policy<'_>, surroundings: &Surroundings<'_>) -> Vec<String> {
+/// What is wrong with `policy`, and why in words. Empty: it can mean what it says.
+pub fn findings(policy: &Policy<'_>, surroundings: &Surroundings<'_>) -> Vec<Refusal> {
+    let because = |reason| move |message| Refusal { reason, message };
     let mut found = Vec::new();
-    found.extend(selection(policy.spec, surroundings));
-    found.extend(empty_lists(policy.spec));
-    found.extend(policy.spec.expiry.as_ref().and_then(unfit_expiry));
-    found.extend(unknown_names(policy.spec, surroundings));
-    found.extend(contradictions(policy, surroundings));
+    found.extend(unsound_selector(policy.spec).map(because(Reason::InvalidSpec)));
+    found.extend(selects_none(policy.spec, surroundings).map(because(Reason::OrganisationNotFound)));
+    found.extend(empty_lists(policy.spec).map(because(Reason::InvalidSpec)));
+    found.extend(
+        policy
+            .spec
+            .expiry
+            .as_ref()
+            .and_then(unfit_expiry)
+            .map(because(Reason::InvalidSpec)),
+    );
+    found.extend(unknown_filters(policy.spec, surroundings).map(because(Reason::IpFilterNotFound)));
+    found.extend(unknown_role(policy.spec, surroundings).map(because(Reason::RoleNotFound)));
+    found.extend(
+        contradictions(policy, surroundings)
+            .into_iter()
+            .map(because(Reason::PolicyContradiction)),
+    );
     found
 }
 
-fn selection(spec: &TokenPolicySpec, surroundings: &Surroundings<'_>) -> Option<String> {
-    if !spec.has_sound_selector() {
-        let text = "spec.organisations.selector makes no sense, so that the policy is for every organisation. Each operator \
-                    is In, NotIn, Exists or DoesNotExist, and only the first two take values.";
-        return Some(text.to_owned());
-    }
-    surroundings.organisations.is_empty().then(|| {
+fn unsound_selector(spec: &TokenPolicySpec) -> Option<String> {
+    (!spec.has_sound_selector()).then(|| {
+        "spec.organisations.selector makes no sense, so that the policy is for every organisation. Each operator is In, \
+         NotIn, Exists or DoesNotExist, and only the first two take values."
+            .to_owned()
+    })
+}
+
+fn selects_none(spec: &TokenPolicySpec, surroundings: &Surroundings<'_>) -> Option<String> {
+    (spec.has_sound_selector() && surroundings.organisations.is_empty()).then(|| {
         "No Organisation is selected by spec.organisations, so the policy is for no token. 'kubectl get organisations \
          --show-labels' lists them."
             .to_owned()
@@ -91,33 +108,30 @@ fn unfit_expiry(policy: &ExpiryPolicy) -> Option<String> {
         .then(|| format!("spec.expiry.default {default} is not in spec.expiry.allowed. Add it, or choose one that is."))
 }
 
-/// Names that an organisation does not have. A filter that is missing lets nobody in, so each organisation counts; a role
-/// is wrong when none of them has it.
-fn unknown_names(spec: &TokenPolicySpec, surroundings: &Surroundings<'_>) -> Vec<String> {
-    let mut found = Vec::new();
-    for filter in spec.ip_filters.iter().flat_map(|policy| &policy.required) {
+/// A filter that is missing lets nobody in, so each organisation counts.
+fn unknown_filters(spec: &TokenPolicySpec, surroundings: &Surroundings<'_>) -> impl Iterator<Item = String> {
+    let required = spec.ip_filters.iter().flat_map(|policy| &policy.required);
+    required.filter_map(|filter| {
         let lacks = |organisation: &OrganisationSpec| organisation.ip_filters.iter().all(|known| known.name != *filter);
-        let without = surroundings.organisations.iter().find(|(_, spec)| lacks(spec));
-        if let Some((organisation, _)) = without {
-            found.push(format!(
-                "spec.ipFilters.required has {filter:?}, which Organisation {organisation:?} does not have, so that none of its tokens works. Add the filter there, or take it out here."
-            ));
-        }
-    }
-    let allowed = spec.roles.as_ref().and_then(|policy| policy.allowed.as_ref());
-    let known: BTreeSet<String> = surroundings
-        .organisations
-        .iter()
-        .flat_map(|(_, spec)| spec.effective_roles())
-        .map(|role| role.name)
-        .collect();
-    let unknown = allowed.into_iter().flatten().find(|role| !known.contains(*role));
-    if let Some(role) = unknown.filter(|_| !surroundings.organisations.is_empty()) {
-        found.push(format!(
-            "spec.roles.allowed has {role:?}, and no Organisation that the policy selects has such a role. Correct the name."
-        ));
-    }
-    found
+        let (organisation, _) = surroundings.organisations.iter().find(|(_, spec)| lacks(spec))?;
+        Some(format!(
+            "spec.ipFilters.required has {filter:?}, which Organisation {organisation:?} does not have, so that none of its tokens works. Add the filter there, or take it out here."
+        ))
+    })
+}
+
+/// A role is wrong when none of the organisations has it.
+fn unknown_role(spec: &TokenPolicySpec, surroundings: &Surroundings<'_>) -> Option<String> {
+    let allowed = spec.roles.as_ref()?.allowed.as_ref()?;
+    let organisations = surroundings.organisations.iter();
+    let roles = organisations.flat_map(|(_, spec)| spec.effective_roles());
+    let known: BTreeSet<String> = roles.map(|role| role.name).collect();
+    let unknown = allowed.iter().find(|role| !known.contains(*role))?;
+    (!surroundings.organisations.is_empty()).then(|| {
+        format!(
+            "spec.roles.allowed has {unknown:?}, and no Organisation that the policy selects has such a role. Correct the name."
+        )
+    })
 }
 
 /// What the policy and another one demand, and no token can meet.

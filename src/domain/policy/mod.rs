@@ -9,9 +9,12 @@
 //! - One more enforced policy never allows more.
 //! - A policy that only warns changes no limit and refuses nothing.
 
+mod candidate;
 mod checks;
 mod findings;
 mod limits;
+mod seniority;
+mod survey;
 mod unreadable;
 
 #[cfg(test)]
@@ -20,10 +23,13 @@ mod tests;
 use jiff::Timestamp;
 
 use super::permission::Permissions;
-use crate::api::{Grant, IdleAction, Issuance, TokenPolicySpec, TokenType};
+use crate::api::{Grant, IdleAction, Issuance, TokenPolicySpec, TokenType, condition::Reason};
 
+pub use candidate::Candidate;
 pub use findings::{Surroundings, findings};
 pub use limits::Limits;
+pub use seniority::{Age, Seniority, Shift};
+pub use survey::{Landscape, Survey, status};
 pub use unreadable::refusing;
 
 /// A policy under its name.
@@ -148,6 +154,16 @@ impl From<IdleAction> for Ended {
         match action {
             IdleAction::Suspend => Self::Suspended,
             IdleAction::Delete => Self::Deleted,
+        }
+    }
+}
+
+impl From<Field> for Reason {
+    fn from(field: Field) -> Self {
+        match field {
+            Field::Issuance => Self::IssuanceDenied,
+            Field::Idle(_) => Self::Idle,
+            _ => Self::PolicyViolation,
         }
     }
 }

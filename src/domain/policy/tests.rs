@@ -1,8 +1,12 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Duration, OrganisationSpec};
+use crate::{
+    api::{ApiToken, Duration, OrganisationSpec, PolicyCounts, TokenPolicy, TokenPolicyStatus},
+    domain::admission::Refusal,
+};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -358,7 +362,7 @@ fn the_strictest_value_of_each_field_holds() {
     );
 }
 
-fn findings_of(policy: Value, others: &[(&str, Value)], organisation: Value) -> Vec<String> {
+fn findings_of(policy: Value, others: &[(&str, Value)], organisation: Value) -> Vec<Refusal> {
     let policy = spec(policy);
     let others: Vec<(&str, TokenPolicySpec)> = others
         .iter()
@@ -381,45 +385,61 @@ fn findings_of(policy: Value, others: &[(&str, Value)], organisation: Value) -> 
 #[test]
 fn a_policy_that_cannot_mean_what_it_says_is_told_so_in_words() {
     let roles = json!({ "roles": [{ "name": "Reader" }] });
-    for (policy, expected) in [
-        (json!({ "roles": { "allowed": [] } }), "spec.roles.allowed is empty"),
+    for (policy, reason, expected) in [
+        (
+            json!({ "roles": { "allowed": [] } }),
+            Reason::InvalidSpec,
+            "spec.roles.allowed is empty",
+        ),
         (
             json!({ "permissions": { "allowed": [] } }),
+            Reason::InvalidSpec,
             "spec.permissions.allowed is empty",
         ),
-        (json!({ "expiry": { "allowed": [] } }), "spec.expiry.allowed is empty"),
+        (
+            json!({ "expiry": { "allowed": [] } }),
+            Reason::InvalidSpec,
+            "spec.expiry.allowed is empty",
+        ),
         (
             json!({ "expiry": { "max": "1d", "default": "2d" } }),
+            Reason::InvalidSpec,
             "spec.expiry.default 2d is longer than spec.expiry.max 1d",
         ),
         (
             json!({ "expiry": { "max": "1d", "allowed": ["2d"] } }),
+            Reason::InvalidSpec,
             "spec.expiry.allowed has 2d, which is longer",
         ),
         (
             json!({ "expiry": { "default": "1d", "allowed": ["2d"] } }),
+            Reason::InvalidSpec,
             "spec.expiry.default 1d is not in",
         ),
         (
             json!({ "ipFilters": { "required": ["vpn"] } }),
+            Reason::IpFilterNotFound,
             "which Organisation \"acme\" does not have",
         ),
         (
             json!({ "roles": { "allowed": ["Redaer"] } }),
+            Reason::RoleNotFound,
             "spec.roles.allowed has \"Redaer\"",
         ),
         (
             json!({ "organisations": { "selector": { "matchExpressions": [{ "key": "a", "operator": "Like" }] } } }),
+            Reason::InvalidSpec,
             "spec.organisations.selector makes no sense",
         ),
     ] {
         let found = findings_of(policy.clone(), &[], roles.clone());
         assert_eq!(found.len(), 1, "{policy}: {found:?}");
-        assert!(found[0].contains(expected), "{policy}: {found:?}");
+        assert_eq!(found[0].reason, reason, "{policy}");
+        assert!(found[0].message.contains(expected), "{policy}: {found:?}");
     }
     assert_eq!(
         findings_of(json!({ "roles": { "allowed": ["Reader"] } }), &[], roles),
-        Vec::<String>::new()
+        []
     );
 }
 
@@ -451,18 +471,149 @@ fn policies_that_contradict_each_other_are_told_so() {
         let found = contradicts(one.clone(), other.clone());
         assert_eq!(found.len(), 1, "{one} {other}: {found:?}");
         assert!(
-            found[0].starts_with("Together with TokenPolicy \"other\" no "),
+            found[0].message.starts_with("Together with TokenPolicy \"other\" no "),
             "{found:?}"
         );
-        assert!(found[0].contains(expected), "{found:?}");
+        assert!(found[0].message.contains(expected), "{found:?}");
+        assert_eq!(found[0].reason, Reason::PolicyContradiction);
         let mut warns = other.clone();
         warns["enforcement"] = json!("Warn");
-        assert_eq!(contradicts(one.clone(), warns), Vec::<String>::new());
+        assert_eq!(contradicts(one.clone(), warns), []);
         let (mut one, mut other) = (one, other);
         one["types"] = json!(["Personal"]);
         other["types"] = json!(["Organisation"]);
-        assert_eq!(contradicts(one, other), Vec::<String>::new());
+        assert_eq!(contradicts(one, other), []);
     }
+}
+
+fn token(name: &str, spec: Value, status: Value) -> ApiToken {
+    let mut wanted = json!({ "organisation": "acme", "role": "Admin" });
+    wanted
+        .as_object_mut()
+        .unwrap()
+        .extend(spec.as_object().unwrap().clone());
+    serde_json::from_value(json!({
+        "apiVersion": "tokenwright.dev/v1alpha1", "kind": "ApiToken",
+        "metadata": { "name": name, "namespace": "shop" }, "spec": wanted, "status": status,
+    }))
+    .unwrap()
+}
+
+/// What a policy hits among tokens of acme, which may be in namespace shop.
+fn surveyed(policy: Value, tokens: &[ApiToken]) -> Survey {
+    let (organisation, labels): (OrganisationSpec, _) = (
+        serde_json::from_value(json!({ "namespaces": { "names": ["shop"] } })).unwrap(),
+        std::collections::BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+    );
+    let landscape = Landscape {
+        organisations: [("acme", (&organisation, &labels))].into(),
+        ..Landscape::default()
+    };
+    let policy = spec(policy);
+    let policy = Policy {
+        name: "strict",
+        spec: &policy,
+    };
+    landscape.survey(policy, &tokens.iter().collect::<Vec<_>>(), now())
+}
+
+#[test]
+fn a_survey_tells_whom_a_policy_is_for_and_who_violates_it_in_the_order_of_names() {
+    let deleted = {
+        let mut token = token("gone", json!({}), json!(null));
+        token.metadata.deletion_timestamp = Some(Time(now()));
+        token
+    };
+    let tokens = [
+        token("c", json!({}), json!(null)),
+        token("a", json!({ "projects": ["web"] }), json!(null)),
+        token("b", json!({ "expiry": { "after": "90d" } }), json!(null)),
+        token("other", json!({ "organisation": "globex" }), json!(null)),
+        token("person", json!({ "type": "Personal", "user": "ann" }), json!(null)),
+        // No longer granted what it has, as its role is gone, and judged by that.
+        token("d", json!({ "role": "Gone" }), json!({ "grant": { "role": "Gone" } })),
+        deleted,
+    ];
+    for enforcement in ["Enforce", "Warn"] {
+        let survey = surveyed(
+            json!({
+                "organisations": { "selector": { "matchLabels": { "team": "a" } } }, "types": ["Organisation"],
+                "expiry": { "required": true }, "roles": { "allowed": ["Member"] }, "enforcement": enforcement,
+            }),
+            &tokens,
+        );
+        let names: Vec<&str> = survey.violations.iter().map(|found| &*found.name).collect();
+        assert_eq!(names, ["b", "c", "d"]);
+        assert_eq!(
+            survey.tokens,
+            PolicyCounts {
+                matched: 4,
+                violating: 3
+            }
+        );
+        assert_eq!(survey.violations[0].namespace, "shop");
+        let message = &survey.violations[1].message;
+        assert!(
+            message.starts_with("TokenPolicy \"strict\" (expiry.required): a token must expire.")
+                && message.contains("TokenPolicy \"strict\" (roles.allowed)"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_survey_shows_the_first_twenty_and_counts_them_all() {
+    let tokens: Vec<ApiToken> = (0..50)
+        .rev()
+        .map(|number| token(&format!("t{number:02}"), json!({}), json!(null)))
+        .collect();
+    let survey = surveyed(json!({ "maxTokens": 10 }), &tokens);
+    assert_eq!(
+        survey.tokens,
+        PolicyCounts {
+            matched: 50,
+            violating: 40
+        }
+    );
+    let names: Vec<String> = survey.violations.iter().map(|found| found.name.clone()).collect();
+    assert_eq!(names, (10..30).map(|number| format!("t{number}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_status_of_a_policy_says_what_was_found_and_changes_with_it_only() {
+    let mut policy = TokenPolicy::new("strict", TokenPolicySpec::default());
+    policy.metadata.generation = Some(3);
+    let survey = surveyed(json!({ "issuance": "Deny" }), &[token("a", json!({}), json!(null))]);
+    let (first, notice) = status(&policy, survey.clone(), &[], now());
+    assert_eq!(notice, None);
+    let ready = |status: &TokenPolicyStatus| {
+        let ready = &status.conditions[0];
+        (ready.status.clone(), ready.reason.clone(), ready.message.clone())
+    };
+    assert_eq!(ready(&first).1, "Accepted");
+    assert_eq!(
+        (first.observed_generation, first.tokens.unwrap().violating),
+        (Some(3), 1)
+    );
+    assert_eq!(first.violations.len(), 1);
+    policy.status = Some(first.clone());
+    let later = at("2026-02-01T00:00:00Z");
+    assert_eq!(status(&policy, survey.clone(), &[], later), (first, None));
+    let finding = |reason, message: &str| Refusal {
+        reason,
+        message: message.to_owned(),
+    };
+    let findings = [
+        finding(Reason::RoleNotFound, "One."),
+        finding(Reason::InvalidSpec, "Two."),
+    ];
+    let told = ("False".to_owned(), "RoleNotFound".to_owned(), "One. Two.".to_owned());
+    let (second, notice) = status(&policy, survey.clone(), &findings, later);
+    assert_eq!(ready(&second), told);
+    let notice = notice.unwrap();
+    assert_eq!((notice.reason, &*notice.message), ("RoleNotFound", "One. Two."));
+    policy.status = Some(second.clone());
+    assert_eq!(status(&policy, survey, &findings, now()), (second, None));
 }
 
 fn lifetime() -> impl Strategy<Value = &'static str> {

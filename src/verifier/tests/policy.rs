@@ -321,6 +321,7 @@ proptest! {
         let facts = Facts {
             organisation: organisation.map(|one| &one.spec),
             policies: &policies,
+            unreadable_policy: None,
             older: Older::default(),
             labels: &BTreeMap::new(),
             secret: SecretFact::Absent,

@@ -2,6 +2,7 @@
 //! API server where one is at hand.
 
 mod life;
+mod policy;
 mod refusal;
 mod view;
 
@@ -34,6 +35,7 @@ const ROWS: &[Row] = rows![
     refusal: suspended refused_role unknown_field organisation_missing organisation_suspended
         namespace_not_allowed secret_in_the_way personal;
     view: table_and_columns describe_and_events explain_and_discovery selectors no_drift counts;
+    policy: policy_previewed policy_denying policy_in_error;
     members: members assignees;
     admission: issuing personal_tokens created_by bystanders;
     verified: verified last_used;

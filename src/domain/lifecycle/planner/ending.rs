@@ -6,11 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Planner, retire};
 use crate::{
     api::{CredentialState, ExpiryAction, condition::Finding},
-    domain::lifecycle::{
-        Effect,
-        outcome::{self, in_state},
-        timing,
-    },
+    domain::lifecycle::{Effect, in_state, outcome, timing},
 };
 
 impl Planner<'_> {

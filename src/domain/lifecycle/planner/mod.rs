@@ -8,11 +8,7 @@ mod tending;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{
-    Effect, Facts, Mint, Notice, Plan, SecretFact,
-    outcome::{self, in_state},
-    timing,
-};
+use super::{Effect, Facts, Mint, Notice, Plan, SecretFact, in_state, is_triggered, last_trigger, outcome, timing};
 use crate::{
     api::{
         ApiToken, ApiTokenStatus, Credential, CredentialState, Delivery, Grant,
@@ -376,23 +372,12 @@ impl<'a> Planner<'a> {
     }
 
     fn triggered(&self, known: Option<&str>) -> bool {
-        let asked = self
-            .token
-            .spec
-            .rotation
-            .as_ref()
-            .and_then(|rotation| rotation.trigger.as_deref());
-        asked.is_some() && asked != known
+        is_triggered(self.token, known)
     }
 
     /// The trigger of the last credential that was current.
     fn last_trigger(&self) -> Option<&str> {
-        self.status
-            .credentials
-            .iter()
-            .filter(|credential| credential.state != CredentialState::Pending)
-            .max_by_key(|credential| credential.id)
-            .and_then(|credential| credential.trigger.as_deref())
+        last_trigger(&self.status)
     }
 
     fn position(&self, wanted: impl Fn(&Credential) -> bool) -> Option<usize> {

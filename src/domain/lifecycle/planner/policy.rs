@@ -1,6 +1,5 @@
 //! What policies make of a token: what it is not granted, what it may not go on with, how long it may live.
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Planner;
@@ -11,9 +10,8 @@ use crate::{
     },
     domain::{
         admission::{Refusal, Verdict},
-        lifecycle::{outcome::in_state, timing},
-        permission::Permissions,
-        policy::{self, Field, Stage, Subject, Violation},
+        lifecycle::timing,
+        policy::{self, Candidate, Stage, Violation},
     },
 };
 
@@ -25,11 +23,37 @@ impl Planner<'_> {
     ///
     /// A request that they refuse leaves the token what it has, as far as they let that stand.
     pub(super) fn judge_by_policies(&mut self, verdict: Verdict) -> Verdict {
-        if self.facts.policies.is_empty() {
-            condition::remove(&mut self.status.conditions, POLICY_COMPLIANT);
-            self.status.violating = false;
-            return verdict;
+        let (verdict, compliance) = match self.facts.policies {
+            [] => {
+                self.status.violating = false;
+                (verdict, None)
+            }
+            _ => self.judge_by_known_policies(verdict),
+        };
+        let (verdict, compliance) = match self.facts.unreadable_policy {
+            Some(name) => judge_by_unreadable_policy(name, verdict, compliance),
+            None => (verdict, compliance),
+        };
+        // What is granted takes the place of what stood there.
+        self.status.violating &= !matches!(verdict, Verdict::Granted(_));
+        // Once, as a condition that is set twice has changed even if it is what it was.
+        match compliance {
+            None => condition::remove(&mut self.status.conditions, POLICY_COMPLIANT),
+            Some(finding) => {
+                let generation = self.token.metadata.generation;
+                condition::set(
+                    &mut self.status.conditions,
+                    POLICY_COMPLIANT,
+                    &finding,
+                    generation,
+                    self.now,
+                );
+            }
         }
+        verdict
+    }
+
+    fn judge_by_known_policies(&mut self, verdict: Verdict) -> (Verdict, Option<Finding>) {
         let granted = self.status.grant.clone();
         let asked = match &verdict {
             Verdict::Granted(grant) => Some(self.by_policies(
@@ -51,51 +75,21 @@ impl Planner<'_> {
             .grant
             .clone()
             .map(|grant| self.by_policies(&grant, Stage::Standing));
-        self.report_compliance(asked.as_ref().or(standing.as_ref()));
-        let stands = standing.as_ref().is_none_or(policy::Verdict::is_compliant);
-        let verdict = self.stricter(verdict, asked, standing);
-        // What is granted takes the place of what stood there.
-        self.status.violating = !stands && !matches!(verdict, Verdict::Granted(_));
-        verdict
+        self.status.violating = standing.as_ref().is_some_and(|standing| !standing.is_compliant());
+        let compliance = asked.as_ref().or(standing.as_ref()).map(compliance);
+        (self.stricter(verdict, asked, standing), compliance)
     }
 
     fn by_policies(&mut self, rights: &Grant, stage: Stage<'_>) -> policy::Verdict {
-        let roles = self
-            .facts
-            .organisation
-            .map(|organisation| organisation.effective_roles());
-        let role: Permissions = roles
-            .iter()
-            .flatten()
-            .filter(|role| Some(&role.name) == rights.role.as_ref())
-            .flat_map(|role| &role.permissions)
-            .map(|permission| &**permission)
-            .collect();
-        let current = in_state(&self.status, CredentialState::Active);
-        let subject = Subject {
-            type_: self.token.spec.type_,
-            rights,
-            role: &role,
-            issued_at: current.map(|current| current.issued_at.0),
-            expires_at: current.and_then(|current| Some(current.expires_at.as_ref()?.0)),
-            idle_since: self.idle_since(),
+        let candidate = Candidate {
+            token: self.token,
+            status: &self.status,
+            organisation: self.facts.organisation,
             older: self.facts.older,
         };
-        let verdict = policy::judge(self.facts.policies, &subject, stage, self.now);
+        let verdict = candidate.judge(self.facts.policies, rights, stage, self.now);
         self.look_again_at(verdict.next);
         verdict
-    }
-
-    /// Since when nobody has used the token. None: a new credential is asked for, there never was one, or it expired.
-    fn idle_since(&self) -> Option<Timestamp> {
-        // What a policy has ended counts as never issued.
-        let expired = self.status.issued_at.is_some() && in_state(&self.status, CredentialState::Active).is_none();
-        if expired || self.triggered(self.last_trigger()) {
-            return None;
-        }
-        let issued = self.status.credentials.iter().map(|credential| credential.issued_at.0);
-        let used = self.status.last_used.as_ref().map(|seen| seen.at.0);
-        issued.chain(used).max()
     }
 
     fn stricter(&self, verdict: Verdict, asked: Option<policy::Verdict>, standing: Option<policy::Verdict>) -> Verdict {
@@ -150,41 +144,48 @@ impl Planner<'_> {
         set_limit(&mut grant, limit);
         grant
     }
+}
 
-    fn report_compliance(&mut self, judged: Option<&policy::Verdict>) {
-        let Some(judged) = judged else {
-            condition::remove(&mut self.status.conditions, POLICY_COMPLIANT);
-            return;
-        };
-        let told = |found: &[Violation]| {
-            let messages: Vec<&str> = found
-                .iter()
-                .take(MOST_TOLD)
-                .map(|violation| &*violation.message)
-                .collect();
-            messages.join(" ")
-        };
-        let finding = match judged.violations.first() {
-            Some(first) => Finding::no(refusal(first).reason, told(&judged.violations)),
-            None if judged.warnings.is_empty() => {
-                Finding::yes(Reason::Compliant, "Every policy that selects the token is met.")
-            }
-            None => Finding::yes(
-                Reason::Compliant,
-                format!(
-                    "Every policy that is enforced is met. Those that only warn would refuse it: {}",
-                    told(&judged.warnings)
-                ),
+/// What cannot be read cannot be judged by, and may forbid anything: nothing is issued, replaced or granted meanwhile.
+/// Nothing is deleted either, so that all is as before when it is corrected.
+fn judge_by_unreadable_policy(name: &str, verdict: Verdict, compliance: Option<Finding>) -> (Verdict, Option<Finding>) {
+    let refusal = Refusal {
+        reason: Reason::PolicyUnreadable,
+        message: format!(
+            "TokenPolicy {name:?} cannot be read, and it may be for this token: nothing is issued or replaced until it is \
+             corrected or deleted. 'kubectl describe tpol {name}' says what is wrong with it."
+        ),
+    };
+    let unknown = Finding::no(refusal.reason, refusal.message.clone());
+    let compliance = compliance.filter(|known| !known.holds).unwrap_or(unknown);
+    let verdict = match verdict {
+        Verdict::Granted(_) | Verdict::Refused(_) => Verdict::Held(refusal),
+        Verdict::Held(_) | Verdict::Revoked(_) => verdict,
+    };
+    (verdict, Some(compliance))
+}
+
+fn compliance(judged: &policy::Verdict) -> Finding {
+    let told = |found: &[Violation]| {
+        let messages: Vec<&str> = found
+            .iter()
+            .take(MOST_TOLD)
+            .map(|violation| &*violation.message)
+            .collect();
+        messages.join(" ")
+    };
+    match judged.violations.first() {
+        Some(first) => Finding::no(refusal(first).reason, told(&judged.violations)),
+        None if judged.warnings.is_empty() => {
+            Finding::yes(Reason::Compliant, "Every policy that selects the token is met.")
+        }
+        None => Finding::yes(
+            Reason::Compliant,
+            format!(
+                "Every policy that is enforced is met. Those that only warn would refuse it: {}",
+                told(&judged.warnings)
             ),
-        };
-        let generation = self.token.metadata.generation;
-        condition::set(
-            &mut self.status.conditions,
-            POLICY_COMPLIANT,
-            &finding,
-            generation,
-            self.now,
-        );
+        ),
     }
 }
 
@@ -209,13 +210,8 @@ fn set_limit(grant: &mut Grant, limit: Option<Duration>) {
 }
 
 fn refusal(violation: &Violation) -> Refusal {
-    let reason = match violation.field {
-        Field::Issuance => Reason::IssuanceDenied,
-        Field::Idle(_) => Reason::Idle,
-        _ => Reason::PolicyViolation,
-    };
     Refusal {
-        reason,
+        reason: violation.field.into(),
         message: violation.message.clone(),
     }
 }

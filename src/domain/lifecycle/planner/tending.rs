@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::{Planner, ROLLOUT_RETRY_SECONDS, TROUBLE_RETRY_SECONDS, refused};
 use crate::{
     api::{Credential, CredentialState, Delivery},
-    domain::lifecycle::{Effect, Notice, Progress, SecretFact, WorkloadFact, outcome::in_state, timing},
+    domain::lifecycle::{Effect, Notice, Progress, SecretFact, WorkloadFact, in_state, timing},
 };
 
 impl Planner<'_> {

@@ -281,6 +281,37 @@ fn a_token_beyond_the_number_waits_for_an_older_one_to_go() {
 }
 
 #[test]
+fn under_a_policy_that_cannot_be_read_nothing_is_issued_and_nothing_taken() {
+    let mut world = World::new(json!({}));
+    world.unreadable_policy = Some("odd");
+    world.settle();
+    assert_eq!((world.ready(), world.held()), ((false, "PolicyUnreadable"), None));
+    let message = world.message().to_owned();
+    assert!(message.starts_with("TokenPolicy \"odd\" cannot be read"), "{message}");
+    assert_eq!(compliance(&world), Some(("False", "PolicyUnreadable", &*message)));
+    world.unreadable_policy = None;
+    world.settle();
+    assert_eq!((world.ready(), world.held()), ((true, "Issued"), Some(1)));
+    assert_eq!(compliance(&world), None);
+
+    // It may say when tokens end, so a new one is not made before that is known.
+    world.unreadable_policy = Some("odd");
+    world.patch(json!({ "rotation": { "trigger": "now" } }));
+    world.settle();
+    assert_eq!((world.ready(), world.held()), ((false, "PolicyUnreadable"), Some(1)));
+    let writes = world.writes.len();
+    world.pass(hours(24));
+    world.settle();
+    assert_eq!(world.writes.len(), writes);
+
+    // What others say holds all the same.
+    world.policy("none", json!({ "issuance": "Deny" }));
+    world.settle();
+    assert_eq!((world.ready(), world.held()), ((false, "IssuanceDenied"), None));
+    assert_eq!(compliance(&world).unwrap().1, "IssuanceDenied");
+}
+
+#[test]
 fn a_policy_that_warns_is_told_and_nothing_else() {
     let mut world = issued(json!({ "expiry": { "after": "90d" } }));
     let before = world.status().clone();

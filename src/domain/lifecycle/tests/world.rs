@@ -36,6 +36,7 @@ pub(super) struct World {
     pub(super) token: ApiToken,
     pub(super) organisation: Option<OrganisationSpec>,
     pub(super) policies: Vec<(&'static str, TokenPolicySpec)>,
+    pub(super) unreadable_policy: Option<&'static str>,
     pub(super) older: Older,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) secret: Option<Secret>,
@@ -77,6 +78,7 @@ impl World {
             token,
             organisation: Some(organisation(json!({}))),
             policies: Vec::new(),
+            unreadable_policy: None,
             older: Older::default(),
             labels: BTreeMap::new(),
             secret: None,
@@ -186,6 +188,7 @@ impl World {
                 .iter()
                 .map(|(name, spec)| Policy { name, spec })
                 .collect::<Vec<_>>(),
+            unreadable_policy: self.unreadable_policy,
             older: self.older,
             labels: &self.labels,
             secret,

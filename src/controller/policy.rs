@@ -1,0 +1,113 @@
+//! Reconciling one TokenPolicy: what it hits, and what is wrong with it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
+use tokio::time::Instant;
+
+use super::{Context, Error, gather::gather, invalid};
+use crate::{
+    api::{ApiToken, TokenPolicy, TokenPolicyStatus, condition::READY},
+    domain::{
+        lifecycle::Notice,
+        policy::{self, Landscape, Policy},
+        whole_seconds,
+    },
+};
+
+const MANAGER: &str = "tokenwright-status";
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Writes the policy's conditions and what it hits, if they changed.
+pub(super) async fn reconcile(policy: Arc<DeserializeGuard<TokenPolicy>>, ctx: Arc<Context>) -> Result<Action, Error> {
+    // One that sees a part of the tokens would count wrong, and fight with those that see the others. Nor has it the right
+    // to.
+    if !ctx.settings.namespaces.is_empty() {
+        return Ok(Action::await_change());
+    }
+    if let Some(left) = gather::<TokenPolicy>(&policy.name_any(), &ctx) {
+        return Ok(Action::requeue(left));
+    }
+    let started = Instant::now();
+    let result = match &policy.0 {
+        Ok(policy) => tend(policy, &ctx).await,
+        // Nothing is issued until it can be read again.
+        Err(invalid) => invalid::report::<TokenPolicy>(invalid, &[READY], &ctx).await,
+    };
+    ctx.metrics
+        .reconciled("TokenPolicy", result.as_ref().err(), started.elapsed());
+    result
+}
+
+/// Tries again soon.
+pub(super) fn on_error(policy: Arc<DeserializeGuard<TokenPolicy>>, error: &Error, _: Arc<Context>) -> Action {
+    tracing::warn!(name = policy.name_any(), %error, "reconciling a TokenPolicy failed");
+    Action::requeue(RETRY)
+}
+
+async fn tend(policy: &TokenPolicy, ctx: &Context) -> Result<Action, Error> {
+    if policy.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let (status, notice) = survey(policy, ctx);
+    if policy.status.as_ref() != Some(&status) {
+        write(policy, status, ctx).await?;
+    }
+    if let Some(notice) = notice {
+        ctx.events.publish(policy, notice);
+    }
+    Ok(Action::await_change())
+}
+
+fn survey(policy: &TokenPolicy, ctx: &Context) -> (TokenPolicyStatus, Option<Notice>) {
+    let organisations = ctx.stores.organisations.state();
+    let namespaces = ctx.stores.namespaces.state();
+    let policies = ctx.stores.policies.state();
+    let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
+    let names: Vec<String> = policies.iter().map(|policy| policy.name_any()).collect();
+    let landscape = Landscape {
+        organisations: organisations
+            .iter()
+            .filter_map(|guard| guard.0.as_ref().ok())
+            .filter_map(|found| Some((found.metadata.name.as_deref()?, (&found.spec, found.labels()))))
+            .collect(),
+        namespaces: namespaces
+            .iter()
+            .filter_map(|found| Some((found.metadata.name.as_deref()?, found.labels())))
+            .collect::<BTreeMap<_, _>>(),
+        policies: policies
+            .iter()
+            .zip(&names)
+            .filter_map(|(guard, name)| {
+                let spec = &guard.0.as_ref().ok()?.spec;
+                Some(Policy { name, spec })
+            })
+            .collect(),
+    };
+    let tokens: Vec<&ApiToken> = tokens.iter().filter_map(|guard| guard.0.as_ref().ok()).collect();
+    let name = policy.name_any();
+    let this = Policy {
+        name: &name,
+        spec: &policy.spec,
+    };
+    let now = whole_seconds(ctx.now());
+    let survey = landscape.survey(this, &tokens, now);
+    ctx.metrics.policy_surveyed(&name, survey.tokens);
+    policy::status(policy, survey, &landscape.findings(this), now)
+}
+
+async fn write(policy: &TokenPolicy, status: TokenPolicyStatus, ctx: &Context) -> Result<(), Error> {
+    let api: Api<TokenPolicy> = Api::all(ctx.client.clone());
+    let wanted = TokenPolicy {
+        status: Some(status),
+        ..policy.clone()
+    };
+    let params = PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    api.replace_status(&policy.name_any(), &params, &wanted)
+        .await
+        .map_err(Error::api("write the status"))?;
+    Ok(())
+}
