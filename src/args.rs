@@ -47,8 +47,9 @@ and by what the controller would say of their organisations, roles, permissions,
 policies. Objects of other kinds are passed over, but the labels of Namespaces count.
 
 No cluster is asked, so an ApiToken whose Organisation is in none of the files is a warning, and so is a namespace whose \
-labels are not known. With --kubeconfig they are errors, and what is in the files is judged as a change of what the \
-cluster has under the same name. The cluster is only read.
+labels are not known. With --kubeconfig they are errors, what is in the files is judged as a change of what the cluster \
+has under the same name, and for a changed Organisation or TokenPolicy you are told which of the cluster's ApiTokens it \
+would hit. The cluster is only read.
 
 It ends with 0 when there are no errors, with 1 when there are (or warnings, with --strict), and with 2 when it could \
 not be judged: an unknown option, a path that cannot be read, a cluster that does not answer.";
@@ -59,7 +60,7 @@ Examples:
   helm template shop ./chart | tokenwright check -       what a chart renders
   kustomize build overlays/live | tokenwright check --strict -
   tokenwright check --output sarif deploy/ > check.sarif   for annotations in a pull request
-  tokenwright check --kubeconfig ~/.kube/config policies/  against what a cluster has";
+  tokenwright check --kubeconfig ~/.kube/config policies/  what it would do to live tokens";
 
 /// `tokenwright controller`.
 #[derive(Debug, Args)]

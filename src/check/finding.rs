@@ -68,7 +68,7 @@ rules! {
     NamespaceUnknown: "The labels by which an organisation selects namespaces are known.",
     NamespaceNotFound: "The namespace of an ApiToken exists.",
     NamespaceNotAllowed: "An organisation allows the namespaces of its tokens.",
-    OrganisationNotFound: "The organisation of an ApiToken exists.",
+    OrganisationNotFound: "The organisation of an ApiToken exists, and so do those that a policy is for.",
     OrganisationSuspended: "The organisation of an ApiToken is not suspended.",
     RoleNotFound: "A role is one of the organisation's.",
     ProjectNotFound: "A project is one of the organisation's.",
@@ -78,7 +78,8 @@ rules! {
     Expired: "The end of a token lies ahead.",
     PolicyViolation: "A token keeps to the policies that select it.",
     IssuanceDenied: "The policies that select a token let it be issued.",
-    PolicyDefect: "A policy means what it says, by itself and together with others.",
+    PolicyContradiction: "A token can meet all policies that select it.",
+    Effect: "What a change of an organisation or a policy does to the tokens of the cluster is meant.",
 }
 
 impl Rule {

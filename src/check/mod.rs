@@ -3,6 +3,7 @@
 //! - `document`: YAML that knows its lines; `object`: what of it is ours, judged by the schema as the API server would.
 //! - `world`: the organisations, namespaces and policies that there will be, from the files and perhaps a cluster.
 //! - `token`, `organisation`, `policy`: what the controller would say, by the functions of [`crate::domain`].
+//! - `effect`: what becomes of the tokens that a cluster has.
 //!
 //! # What cannot be known without a cluster
 //!
@@ -11,6 +12,7 @@
 
 mod document;
 mod duplicate;
+mod effect;
 mod finding;
 mod object;
 mod organisation;
@@ -88,6 +90,9 @@ pub fn check(files: &[File], cluster: Option<&Cluster>, namespace: Option<&str>,
     }
     for found in &set.tokens {
         token::judge(found, &world, now, &mut findings);
+    }
+    if let Some(cluster) = cluster {
+        effect::tell(&set, cluster, &world, now, &mut findings);
     }
     findings.sort();
     findings.dedup();

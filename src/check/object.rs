@@ -51,8 +51,6 @@ pub(super) struct Source {
     file: String,
     node: Node,
     pub(super) name: Name,
-    /// Which of all documents it is.
-    pub(super) position: usize,
 }
 
 impl Source {
@@ -90,7 +88,6 @@ pub(super) fn read(files: &[File], namespace: Option<&str>, findings: &mut Vec<F
         namespaces: BTreeMap::new(),
         strangers: 0,
     };
-    let mut position = 0;
     for file in files {
         for document in document::read(&file.text) {
             let nodes = match document {
@@ -101,8 +98,7 @@ pub(super) fn read(files: &[File], namespace: Option<&str>, findings: &mut Vec<F
                 }
             };
             for node in nodes {
-                position += 1;
-                take(&mut set, file, node, position, namespace, findings);
+                take(&mut set, file, node, namespace, findings);
             }
         }
     }
@@ -131,7 +127,7 @@ fn unreadable_file(file: &File, unreadable: Unreadable) -> Finding {
     }
 }
 
-fn take(set: &mut Set, file: &File, node: Node, position: usize, namespace: Option<&str>, findings: &mut Vec<Finding>) {
+fn take(set: &mut Set, file: &File, node: Node, namespace: Option<&str>, findings: &mut Vec<Finding>) {
     let mut value = node.to_value();
     let text = |pointer: &str| {
         value
@@ -161,7 +157,6 @@ fn take(set: &mut Set, file: &File, node: Node, position: usize, namespace: Opti
             name: name.unwrap_or_else(|| format!("{}*", text("/metadata/generateName"))),
             kind,
         },
-        position,
     };
     let Some(known) = kind_of(&api_version, &source.name.kind) else {
         set.strangers += 1;
@@ -269,8 +264,8 @@ impl<K: Resource + DeserializeOwned> Found<K> {
         }
         let worth_telling = problems.iter().filter(|problem| !is_about_others(problem));
         findings.extend(worth_telling.map(|problem| finding_of(source, kind, problem)));
-        if let Some(status) = old.and_then(|old| old.get("status")) {
-            self.value["status"] = status.clone();
+        if let Some(old) = old {
+            keep(&mut self.value, old);
         }
         match serde_json::from_value(self.value.clone()) {
             Ok(object) => self.object = Some(object),
@@ -280,6 +275,18 @@ impl<K: Resource + DeserializeOwned> Found<K> {
                 let message = format!("The {} cannot be read: {error}.", source.name.kind);
                 findings.push(source.finding(Severity::Error, Rule::InvalidSpec, "spec", message));
             }
+        }
+    }
+}
+
+/// What stays of an object that is changed, whatever a manifest says.
+fn keep(value: &mut Value, old: &Value) {
+    if let Some(status) = old.get("status") {
+        value["status"] = status.clone();
+    }
+    for field in ["uid", "creationTimestamp"] {
+        if let Some(known) = old["metadata"].get(field) {
+            value["metadata"][field] = known.clone();
         }
     }
 }

@@ -2,11 +2,8 @@
 
 use super::{Finding, Rule, Severity, object::Found, world::World};
 use crate::{
-    api::{IpFilter, OrganisationSpec, Role, TokenPolicy, TokenPolicySpec},
-    domain::{
-        admission::Refusal,
-        policy::{Policy, Surroundings, findings},
-    },
+    api::{IpFilter, OrganisationSpec, Role, TokenPolicy, TokenPolicySpec, condition::Reason},
+    domain::policy::{Policy, Surroundings, findings},
 };
 
 pub(super) fn judge(found: &Found<TokenPolicy>, world: &World, all: &mut Vec<Finding>) {
@@ -21,11 +18,6 @@ pub(super) fn judge(found: &Found<TokenPolicy>, world: &World, all: &mut Vec<Fin
         // The organisations are somewhere else: there is nothing to be said of them.
         organisations.push(("", &stand_in));
     }
-    // Whether it selects some is known with a cluster only.
-    let severity = match organisations.is_empty() && !world.is_complete {
-        true => Severity::Warning,
-        false => Severity::Error,
-    };
     let selects_too = |other: &Policy<'_>| {
         let both = |name: &str| organisations.iter().any(|(selected, _)| *selected == name);
         let others = world.selected_by(other.spec);
@@ -35,9 +27,16 @@ pub(super) fn judge(found: &Found<TokenPolicy>, world: &World, all: &mut Vec<Fin
         others: world.policies().filter(selects_too).collect(),
         organisations: organisations.clone(),
     };
-    for Refusal { message, .. } in findings(&policy, &surroundings) {
-        let field = field_of(&message).to_owned();
-        all.push(found.source.finding(severity, Rule::PolicyDefect, &field, message));
+    for said in findings(&policy, &surroundings) {
+        // Those that it selects may be in the cluster.
+        let is_open = said.reason == Reason::OrganisationNotFound && !world.is_complete;
+        let severity = if is_open { Severity::Warning } else { Severity::Error };
+        let field = field_of(&said.message).to_owned();
+        all.push(
+            found
+                .source
+                .finding(severity, Rule::of(said.reason), &field, said.message),
+        );
     }
 }
 

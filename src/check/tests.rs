@@ -207,7 +207,10 @@ fn policies_of_the_files_judge_the_tokens_of_the_files() {
         "others",
         json!({ "issuance": "Deny", "organisations": { "selector": { "matchLabels": { "tier": "silver" } } } }),
     );
-    assert_eq!(rules(&[ACME, &of_others, TOKEN], None), [(WARNING, "PolicyDefect")]);
+    assert_eq!(
+        rules(&[ACME, &of_others, TOKEN], None),
+        [(WARNING, "OrganisationNotFound")]
+    );
 }
 
 #[test]
@@ -248,7 +251,7 @@ fn the_most_tokens_are_counted_over_files_and_cluster() {
 fn policies_are_told_what_is_wrong_with_themselves() {
     let a = policy("a", json!({ "expiry": { "allowed": ["1d"] } }));
     let b = policy("b", json!({ "expiry": { "allowed": ["2d"] } }));
-    let contradiction = [(ERROR, "PolicyDefect"), (ERROR, "PolicyDefect")];
+    let contradiction = [(ERROR, "PolicyContradiction"), (ERROR, "PolicyContradiction")];
     assert_eq!(rules(&[ACME, &a, &b], None), contradiction);
     // Also where the organisations are somewhere else.
     assert_eq!(rules(&[&a, &b], None), contradiction);
@@ -257,7 +260,10 @@ fn policies_are_told_what_is_wrong_with_themselves() {
         json!({ "roles": { "allowed": ["Boss"] }, "ipFilters": { "required": ["home"] } }),
     );
     assert_eq!(rules(&[&names], None), []);
-    assert_eq!(rules(&[ACME, &names], None), contradiction);
+    assert_eq!(
+        rules(&[ACME, &names], None),
+        [(ERROR, "RoleNotFound"), (ERROR, "IpFilterNotFound")]
+    );
 }
 
 #[test]
@@ -303,4 +309,128 @@ fn templates_are_told_to_be_rendered_first() {
         message.ends_with("with 'helm template … | tokenwright check -'."),
         "{message}"
     );
+}
+
+/// A token that was issued on 2025-12-01 and never expires.
+fn issued(name: &str, role: &str) -> String {
+    let mut all: Value = serde_json::from_str(&token(name, "shop", json!({ "role": role }))).unwrap();
+    all["status"] = json!({
+        "issuedAt": "2025-12-01T00:00:00Z",
+        "grant": { "role": role },
+        "credentials": [{ "id": 1, "digest": "sha256:x", "state": "Active", "issuedAt": "2025-12-01T00:00:00Z" }],
+    });
+    all.to_string()
+}
+
+fn notes(documents: &[&str], cluster: &Cluster) -> Vec<String> {
+    let findings = report(documents, Some(cluster)).findings.into_iter();
+    let notes = findings.filter(|finding| finding.severity == Severity::Note);
+    notes.map(|note| note.sentence()).collect()
+}
+
+#[test]
+fn a_policy_tells_which_tokens_of_the_cluster_it_would_hit() {
+    let mut cluster = cluster(
+        &[ACME],
+        &[&issued("web", "Reader"), &token("new", "shop", json!({}))],
+        &["shop"],
+    );
+    let tells = |spec: Value, cluster: &Cluster| notes(&[&policy("p", spec)], cluster);
+    let denied = r#"TokenPolicy "p" (issuance): no tokens of this type are issued, and those that exist do not work. Use a token of another type or organisation, or ask the platform's administrator."#;
+    assert_eq!(
+        tells(json!({ "issuance": "Deny" }), &cluster),
+        [
+            format!("TokenPolicy p: It would end the Secret of ApiToken shop/web: {denied} (metadata.name)"),
+            format!("TokenPolicy p: It would refuse what ApiToken shop/new asks for: {denied} (metadata.name)"),
+        ]
+    );
+    assert_eq!(
+        tells(json!({ "expiry": { "max": "30d" } }), &cluster),
+        [
+            "TokenPolicy p: It would end the Secret of ApiToken shop/web: its credential was issued at 2025-12-01T00:00:00Z, and that is too long ago. (metadata.name)"
+        ]
+    );
+    assert_eq!(
+        tells(json!({ "expiry": { "max": "90d" }, "enforcement": "Warn" }), &cluster),
+        [
+            "TokenPolicy p: It would cut short the credential of ApiToken shop/web, to 2026-03-01T00:00:00Z. (metadata.name)"
+        ]
+    );
+    let idle = tells(json!({ "idle": { "after": "7d" } }), &cluster);
+    assert!(
+        idle[0].starts_with("TokenPolicy p: It would keep ApiToken shop/web from working: "),
+        "{idle:?}"
+    );
+    assert_eq!(idle.len(), 1);
+    assert_eq!(
+        tells(json!({ "issuance": "Deny", "types": ["Personal"] }), &cluster),
+        [""; 0]
+    );
+    assert_eq!(
+        tells(
+            json!({ "issuance": "Deny", "organisations": { "names": ["other"] } }),
+            &cluster
+        ),
+        [""; 0]
+    );
+    // What it hits already is no news.
+    let known = |spec: Value| serde_json::from_str(&policy("p", spec)).unwrap();
+    cluster.policies = vec![known(json!({ "issuance": "Deny" }))];
+    assert_eq!(tells(json!({ "issuance": "Deny", "maxTokens": 1 }), &cluster), [""; 0]);
+    // A preview that is enforced from now on is.
+    cluster.policies = vec![known(json!({ "issuance": "Deny", "enforcement": "Warn" }))];
+    assert_eq!(tells(json!({ "issuance": "Deny" }), &cluster).len(), 2);
+}
+
+#[test]
+fn an_organisation_tells_which_tokens_of_the_cluster_it_would_hit() {
+    let cluster = cluster(&[ACME], &[&issued("web", "Reader")], &["shop"]);
+    let tells = |organisation: &str| notes(&[organisation], &cluster);
+    assert_eq!(tells(ACME), [""; 0]);
+    assert_eq!(tells(&ACME.replace("orders:read", "orders:*")), [""; 0]);
+    assert_eq!(
+        tells(&ACME.replace("[shop]", "[blog]")),
+        [
+            "Organisation acme: It would keep ApiToken shop/web from working: Organisation \"acme\" does not allow its tokens in namespace \"shop\". Its administrator can add the namespace to spec.namespaces of the Organisation. (metadata.name)"
+        ]
+    );
+    assert_eq!(
+        tells(&ACME.replace("name: Reader", "name: Writer")),
+        [
+            "Organisation acme: It would refuse what ApiToken shop/web asks for: Organisation \"acme\" has no role \"Reader\". Its roles: Writer. (metadata.name)"
+        ]
+    );
+    // A token of the files is judged by itself.
+    assert_eq!(notes(&[&ACME.replace("[shop]", "[blog]"), TOKEN], &cluster), [""; 0]);
+}
+
+#[test]
+fn what_would_be_hit_is_told_up_to_a_limit_with_the_number_of_the_rest() {
+    let tokens: Vec<String> = (0..30)
+        .map(|number| issued(&format!("t{number:02}"), "Reader"))
+        .collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let told = notes(
+        &[&policy("p", json!({ "issuance": "Deny" }))],
+        &cluster(&[ACME], &tokens, &["shop"]),
+    );
+    assert_eq!(told.len(), 21);
+    assert!(told[19].contains("ApiToken shop/t19: "), "{}", told[19]);
+    assert_eq!(
+        told[20],
+        "TokenPolicy p: … and so on: it would hit 10 more ApiTokens. (metadata.name)"
+    );
+}
+
+#[test]
+fn what_the_cluster_has_of_a_token_counts_when_it_is_judged() {
+    let mut cluster = cluster(&[ACME], &[&issued("web", "Reader")], &["shop"]);
+    let frozen = policy("frozen", json!({ "permissions": { "allowUpdates": false } }));
+    assert_eq!(rules(&[&frozen, TOKEN], Some(&cluster)), []);
+    let more = token("web", "shop", json!({ "permissions": ["orders:write"] }));
+    assert_eq!(rules(&[&frozen, &more], Some(&cluster)), [(ERROR, "PolicyViolation")]);
+    cluster.tokens[0].metadata.creation_timestamp = serde_json::from_value(json!("2025-01-01T00:00:00Z")).unwrap();
+    // It keeps its place before those that are to come.
+    let most = policy("most", json!({ "maxTokens": 1 }));
+    assert_eq!(rules(&[&most, TOKEN], Some(&cluster)), []);
 }

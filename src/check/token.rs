@@ -10,11 +10,11 @@ use super::{
     world::{Seen, World},
 };
 use crate::{
-    api::{ApiToken, OrganisationSpec, condition::Reason},
+    api::{ApiToken, ApiTokenStatus, OrganisationSpec, condition::Reason},
     domain::{
         admission::{self, Verdict},
         lifecycle::never_issued,
-        policy::{self, Field, Older, Stage, Subject},
+        policy::{Field, Stage},
     },
 };
 
@@ -150,21 +150,11 @@ impl Case<'_> {
         let spec = &self.token.spec;
         let policies = self.world.policies_for(&spec.organisation);
         let asked = admission::asked(spec);
-        let older = match &self.token.metadata.name {
-            Some(_) => self.world.older_than(self.token),
-            None => Older::default(),
-        };
-        let subject = Subject {
-            type_: spec.type_,
-            rights: &asked,
-            role: &self.world.permissions_of(&spec.organisation, spec.role.as_deref()),
-            issued_at: None,
-            expires_at: None,
-            idle_since: None,
-            older,
-        };
-        let granted = self.token.status.as_ref().and_then(|status| status.grant.as_ref());
-        let verdict = policy::judge(&policies, &subject, Stage::Request { granted }, now);
+        let none_yet = ApiTokenStatus::default();
+        let status = self.token.status.as_ref().unwrap_or(&none_yet);
+        let granted = status.grant.as_ref();
+        let candidate = self.world.candidate(self.token, status);
+        let verdict = candidate.judge(&policies, &asked, Stage::Request { granted }, now);
         let violations = verdict
             .violations
             .into_iter()

@@ -1,17 +1,16 @@
 //! What there will be once the files are applied, as far as it is known.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::LazyLock,
+};
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::{Cluster, object::Set};
 use crate::{
-    api::{ApiToken, OrganisationSpec, TokenPolicySpec, TokenType},
-    domain::{
-        permission::Permissions,
-        policy::{Older, Policy},
-    },
+    api::{ApiToken, ApiTokenStatus, OrganisationSpec, TokenPolicySpec},
+    domain::policy::{Candidate, Policy, Seniority},
 };
 
 type Labels = BTreeMap<String, String>;
@@ -25,7 +24,7 @@ pub(super) struct World {
     organisations: BTreeMap<String, Organisation>,
     policies: BTreeMap<String, TokenPolicySpec>,
     namespaces: BTreeMap<String, Labels>,
-    tokens: Vec<Ranked>,
+    seniority: Seniority,
     /// Whether what is not here does not exist.
     pub(super) is_complete: bool,
 }
@@ -35,23 +34,6 @@ struct Organisation {
     /// None: it is to come, and is not as it should be.
     spec: Option<OrganisationSpec>,
     labels: Labels,
-}
-
-/// A token, by what decides which are the older ones.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ranked {
-    /// Since when it is there. What is yet to be applied comes last, in the order of the files.
-    age: Age,
-    namespace: Option<String>,
-    name: Option<String>,
-    organisation: String,
-    is_personal: bool,
-}
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Age {
-    Since(Option<Timestamp>),
-    ToCome(usize),
 }
 
 /// What is known of an organisation.
@@ -85,16 +67,16 @@ impl World {
             };
         }
         world.namespaces.extend(set.namespaces.clone());
-        for found in &set.tokens {
-            let Some(token) = &found.object else { continue };
-            let is_there = |ranked: &&mut Ranked| is_called(ranked, token);
-            let age = Age::ToCome(found.source.position);
-            match world.tokens.iter_mut().find(is_there) {
-                Some(there) => there.organisation.clone_from(&token.spec.organisation),
-                None => world.tokens.push(Ranked::new(token, age)),
-            }
-        }
-        world.tokens.sort();
+        let judged: HashSet<Key<'_>> = set
+            .tokens
+            .iter()
+            .filter_map(|found| found.object.as_ref())
+            .map(key)
+            .collect();
+        let others = cluster.into_iter().flat_map(|cluster| &cluster.tokens);
+        let others = others.filter(|token| !judged.contains(&key(token)));
+        let tokens = set.tokens.iter().filter_map(|found| found.object.as_ref());
+        world.seniority = Seniority::of(tokens.chain(others));
         world
     }
 
@@ -103,7 +85,7 @@ impl World {
             organisations: BTreeMap::new(),
             policies: BTreeMap::new(),
             namespaces: BTreeMap::new(),
-            tokens: Vec::new(),
+            seniority: Seniority::default(),
             is_complete: false,
         }
     }
@@ -117,15 +99,6 @@ impl World {
             };
             (object.name_any(), organisation)
         });
-        let mut tokens: Vec<Ranked> = cluster
-            .tokens
-            .iter()
-            .map(|token| {
-                let created = token.metadata.creation_timestamp.as_ref().map(|time| time.0);
-                Ranked::new(token, Age::Since(created))
-            })
-            .collect();
-        tokens.sort();
         Self {
             organisations: organisations.collect(),
             policies: cluster
@@ -134,7 +107,7 @@ impl World {
                 .map(|policy| (policy.name_any(), policy.spec.clone()))
                 .collect(),
             namespaces: cluster.namespaces.clone(),
-            tokens,
+            seniority: Seniority::of(&cluster.tokens),
             is_complete: true,
         }
     }
@@ -190,44 +163,34 @@ impl World {
         self.policies.iter().map(|(name, spec)| Policy { name, spec })
     }
 
-    /// What the role of that name permits.
-    pub(super) fn permissions_of(&self, organisation: &str, role: Option<&str>) -> Permissions {
-        let Seen::Known(spec) = self.organisation(organisation) else {
-            return Permissions::default();
+    /// What policies want to know of a token, whose `status` is what the cluster has of it.
+    pub(super) fn candidate<'a>(&'a self, token: &'a ApiToken, status: &'a ApiTokenStatus) -> Candidate<'a> {
+        let organisation = match self.organisation(&token.spec.organisation) {
+            Seen::Known(spec) => Some(spec),
+            Seen::Refused | Seen::Absent => None,
         };
-        let roles = spec.effective_roles();
-        let role = roles.iter().filter(|known| Some(&*known.name) == role);
-        role.flat_map(|role| &role.permissions)
-            .map(|permission| &**permission)
-            .collect()
+        Candidate {
+            token,
+            status,
+            organisation,
+            older: self.seniority.older(token),
+        }
     }
 
-    /// How many tokens of its organisation are older.
-    pub(super) fn older_than(&self, token: &ApiToken) -> Older {
-        let mut older = Older::default();
-        let before = self.tokens.iter().take_while(|ranked| !is_called(ranked, token));
-        for ranked in before.filter(|ranked| ranked.organisation == token.spec.organisation) {
-            match ranked.is_personal {
-                true => older.personal += 1,
-                false => older.organisation += 1,
-            }
-        }
-        older
+    /// Whether a policy is for a token.
+    pub(super) fn is_for(&self, policy: &TokenPolicySpec, token: &ApiToken) -> bool {
+        let organisation = &*token.spec.organisation;
+        let labels = self
+            .organisations
+            .get(organisation)
+            .map_or(&*NONE, |known| &known.labels);
+        policy.is_for(token.spec.type_) && policy.selects(organisation, labels)
     }
 }
 
-impl Ranked {
-    fn new(token: &ApiToken, age: Age) -> Self {
-        Self {
-            age,
-            namespace: token.metadata.namespace.clone(),
-            name: token.metadata.name.clone(),
-            organisation: token.spec.organisation.clone(),
-            is_personal: token.spec.type_ == TokenType::Personal,
-        }
-    }
-}
+type Key<'a> = (Option<&'a str>, Option<&'a str>);
 
-fn is_called(ranked: &Ranked, token: &ApiToken) -> bool {
-    ranked.name == token.metadata.name && ranked.namespace == token.metadata.namespace
+/// By what a token of the files and one of the cluster are the same.
+fn key(token: &ApiToken) -> Key<'_> {
+    (token.metadata.namespace.as_deref(), token.metadata.name.as_deref())
 }

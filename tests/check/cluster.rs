@@ -122,6 +122,35 @@ async fn a_change_of_what_cannot_be_changed_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_policy_would_do_to_live_tokens_is_told_and_no_mistake() {
+    const POLICY: &str = "
+apiVersion: tokenwright.dev/v1alpha1
+kind: TokenPolicy
+metadata: { name: none }
+spec: { types: [Organisation], issuance: Deny }
+";
+    let stage = Stage::set().await;
+    stage.install().await;
+    let spec = json!({ "organisation": "acme", "role": "Reader" });
+    let metadata = json!({ "name": "web", "namespace": "shop" });
+    create::<ApiToken>(
+        Api::namespaced(stage.client.clone(), "shop"),
+        ours("ApiToken", metadata, &spec),
+    )
+    .await;
+    let ended = stage.check(&["--strict", "-"], POLICY).await;
+    let note = "stdin:4: note: TokenPolicy none: It would refuse what ApiToken shop/web asks for: TokenPolicy \"none\" (issuance): \
+                no tokens of this type are issued, and those that exist do not work. Use a token of another type or \
+                organisation, or ask the platform's administrator. (metadata.name)\n";
+    let expected = Ended {
+        code: Some(0),
+        out: note.to_owned(),
+        err: "1 file, 1 object: 0 errors, 0 warnings, 1 note\n".to_owned(),
+    };
+    assert_eq!(ended, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_without_the_definitions_has_none() {
     let stage = Stage::set().await;
     create::<Namespace>(

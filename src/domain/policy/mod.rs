@@ -185,6 +185,11 @@ impl Field {
             Self::IpFiltersAllowCustom => "ipFilters.allowCustom",
         }
     }
+
+    /// Whether the credentials of a token that violates it end for good and its Secret goes.
+    pub fn ends_token(self) -> bool {
+        matches!(self, Self::Issuance | Self::Idle(Ended::Deleted))
+    }
 }
 
 impl Verdict {
@@ -195,9 +200,7 @@ impl Verdict {
 
     /// Whether the token's credentials end for good and its Secret goes.
     pub fn ends_token(&self) -> bool {
-        self.violations
-            .iter()
-            .any(|violation| matches!(violation.field, Field::Issuance | Field::Idle(Ended::Deleted)))
+        self.violations.iter().any(|violation| violation.field.ends_token())
     }
 }
 
