@@ -93,7 +93,38 @@ pub struct ControllerArguments {
 
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
+    pub election: ElectionArguments,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
     pub log: LogArguments,
+}
+
+/// Which of several controllers works.
+#[derive(Debug, Args)]
+pub struct ElectionArguments {
+    /// Run beside other controllers: work only while holding a Lease, and stand by while another holds it. One that loses
+    /// it ends with 1, to be started again.
+    #[arg(long)]
+    pub leader_elect: bool,
+
+    /// The namespace of the Lease. Default: the Pod's own, or that of the kubeconfig's context.
+    #[arg(long, value_name = "NAMESPACE", requires = "leader_elect")]
+    pub leader_election_namespace: Option<String>,
+
+    /// The name of the Lease. Controllers of different namespaces need different ones.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "tokenwright-controller",
+        requires = "leader_elect"
+    )]
+    pub lease_name: String,
+
+    /// After how long without a sign of life from the one that leads another takes over, 3s to 1h. It stops by itself
+    /// when it could not renew the Lease for two thirds of that.
+    #[arg(long, value_name = "DURATION", default_value = "12s", value_parser = lease_duration, requires = "leader_elect")]
+    pub lease_duration: Duration,
 }
 
 /// `tokenwright verifier`.
@@ -256,6 +287,14 @@ fn positive(text: &str) -> Result<Duration, String> {
     let duration: Duration = text.parse().map_err(|error: InvalidDuration| error.to_string())?;
     if duration.is_zero() {
         return Err("must be longer than zero, such as 10m".to_owned());
+    }
+    Ok(duration)
+}
+
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    let duration: Duration = text.parse().map_err(|error: InvalidDuration| error.to_string())?;
+    if !(3..=3600).contains(&duration.seconds()) {
+        return Err("must be between 3s and 1h, such as 12s".to_owned());
     }
     Ok(duration)
 }

@@ -6,6 +6,7 @@
 //! - [`domain`]: pure decisions. `domain::lifecycle::plan` is the heart: what is to be done about one token now.
 //! - [`check`]: what is wrong with manifests before they are applied; pure, too.
 //! - [`controller`]: watches, and carries out what `domain` decides.
+//! - [`leader`]: which of several controllers works, and that the others do not.
 //! - [`verifier`]: says whether a token is good. `verifier::decide` is its heart.
 //! - [`clock`]: where the time is read.
 //! - `watch`, `event`, `answer`, `pause`: a watch that never ends, Events, what the API server refused, and how long to
@@ -21,6 +22,7 @@ pub mod clock;
 pub mod controller;
 pub mod domain;
 mod event;
+pub mod leader;
 pub mod metrics;
 mod pause;
 pub mod telemetry;

@@ -48,7 +48,9 @@ pub struct Metrics {
     policy_tokens: Family<Hit, Gauge>,
     /// TokenPolicies that cannot be read.
     pub policies_unreadable: Gauge,
+    leader: Gauge,
     ready: AtomicBool,
+    standing_by: AtomicBool,
     tokens: Family<ReadyReason, Gauge>,
     expiring: Gauge,
     overdue: Gauge,
@@ -113,7 +115,9 @@ impl Default for Metrics {
             events_dropped: Counter::default(),
             policy_tokens: Family::default(),
             policies_unreadable: Gauge::default(),
+            leader: Gauge::default(),
             ready: AtomicBool::default(),
+            standing_by: AtomicBool::default(),
             tokens: Family::default(),
             expiring: Gauge::default(),
             overdue: Gauge::default(),
@@ -151,6 +155,11 @@ impl Default for Metrics {
             "policies_unreadable",
             "Policies that cannot be read, so that nothing is issued",
             metrics.policies_unreadable.clone(),
+        );
+        registry.register(
+            "leader",
+            "Whether this controller does the work, or stands by",
+            metrics.leader.clone(),
         );
         metrics.register_outlook();
         metrics.begin_at_zero();
@@ -258,6 +267,20 @@ impl Metrics {
 
     pub(crate) fn set_ready(&self) {
         self.ready.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another controller leads, and this one waits.
+    pub fn is_standing_by(&self) -> bool {
+        self.standing_by.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stands_by(&self) {
+        self.standing_by.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leads(&self, leads: bool) {
+        self.standing_by.store(false, Ordering::Relaxed);
+        self.leader.set(i64::from(leads));
     }
 
     pub(crate) fn watch_failed(&self, resource: &'static str) {

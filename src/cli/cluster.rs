@@ -14,11 +14,21 @@ use crate::args::ClusterArguments;
 /// # Errors
 /// When there is none, or its kubeconfig cannot be read.
 pub(super) async fn connect(arguments: &ClusterArguments) -> Result<(Client, String), Box<dyn Error + Send + Sync>> {
+    let config = find(arguments).await?;
+    let url = config.cluster_url.to_string();
+    Ok((Client::try_from(config)?, url))
+}
+
+/// How to reach the cluster that the arguments name.
+///
+/// # Errors
+/// When there is none, or its kubeconfig cannot be read.
+pub(super) async fn find(arguments: &ClusterArguments) -> Result<Config, Box<dyn Error + Send + Sync>> {
     let options = KubeConfigOptions {
         context: arguments.context.clone(),
         ..KubeConfigOptions::default()
     };
-    let config = match &arguments.kubeconfig {
+    Ok(match &arguments.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path)
                 .map_err(|error| format!("cannot read the kubeconfig {}: {error}", path.display()))?;
@@ -28,9 +38,7 @@ pub(super) async fn connect(arguments: &ClusterArguments) -> Result<(Client, Str
         None => Config::infer().await.map_err(|error| {
             format!("found no cluster: {error}. Give --kubeconfig PATH, or run in a Pod with a service account")
         })?,
-    };
-    let url = config.cluster_url.to_string();
-    Ok((Client::try_from(config)?, url))
+    })
 }
 
 /// The names without what is empty, as in an empty variable or after a last comma, and each once: a namespace that is

@@ -1,15 +1,18 @@
 //! `tokenwright controller`.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use kube::{Api, Client, api::ListParams};
+use kube::{Api, Client, Config, api::ListParams, client::ClientBuilder};
+use tower::layer::layer_fn;
 
 use super::{Outcome, asked_to_end, cluster, listen, probes};
 use crate::{
     api::{ApiToken, Organisation},
-    args::ControllerArguments,
+    args::{ControllerArguments, ElectionArguments},
+    clock::Clock,
     controller::{Controller, Settings},
+    leader::{self, Election, Term},
     metrics::Metrics,
     telemetry,
 };
@@ -20,34 +23,73 @@ const CRD_RETRY: Duration = Duration::from_secs(5);
 /// Looks after the ApiTokens of a cluster until asked to end.
 ///
 /// # Errors
-/// When the cluster's address cannot be found or read, or the probes' address cannot be listened on.
+/// When the cluster's address cannot be found or read, the probes' address cannot be listened on, or the lease is lost.
 pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
     arguments.namespaces = cluster::tidy(arguments.namespaces);
     telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
-    let (client, url) = cluster::connect(&arguments.cluster).await?;
+    let config = cluster::find(&arguments.cluster).await?;
     let listener = listen(arguments.metrics, "--metrics").await?;
 
     let metrics = Arc::new(Metrics::default());
     let ended = asked_to_end().shared();
     let probing = tokio::spawn(probes::serve(listener, metrics.clone(), ended.clone()));
-    tracing::info!(cluster = url, probes = %arguments.metrics, namespaces = ?arguments.namespaces, "starting");
+    let (url, probes) = (&config.cluster_url, arguments.metrics);
+    tracing::info!(cluster = %url, %probes, namespaces = ?arguments.namespaces, "starting");
 
+    if arguments.election.leader_elect {
+        // The lease is asked for by a connection of its own, which work does not hold up.
+        let (term, settings) = (Term::default(), candidacy(&arguments.election, &config));
+        let election = Client::try_from(config.clone())?;
+        let election = Election::new(election, settings, term.clone(), Clock::system(), metrics.clone());
+        let guarded = ClientBuilder::try_from(config)?.with_layer(&layer_fn(|inner| term.guard(inner)));
+        let work = work(guarded.build(), &arguments, metrics, ended.clone());
+        election.lead(work, ended).await?;
+    } else {
+        metrics.leads(true);
+        work(Client::try_from(config)?, &arguments, metrics, ended).await;
+    }
+    tracing::info!("stopped");
+    probing.await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn work(
+    client: Client,
+    arguments: &ControllerArguments,
+    metrics: Arc<Metrics>,
+    ended: impl Future<Output = ()> + Clone + Send,
+) {
     tokio::select! {
         () = ended.clone() => {}
         () = crds_installed(&client, &arguments.namespaces) => {
             let settings = Settings {
-                namespaces: arguments.namespaces,
+                namespaces: arguments.namespaces.clone(),
                 concurrency: arguments.concurrency,
                 history: usize::from(arguments.history),
                 trust_created_by: arguments.trust_created_by,
                 ..Settings::default()
             };
-            Controller::new(client, settings, metrics).run(ended.clone()).await;
+            Controller::new(client, settings, metrics).run(ended).await;
         }
     }
-    tracing::info!("stopped");
-    probing.await??;
-    Ok(ExitCode::SUCCESS)
+}
+
+fn candidacy(arguments: &ElectionArguments, config: &Config) -> leader::Settings {
+    let namespace = arguments.leader_election_namespace.clone();
+    leader::Settings {
+        namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
+        name: arguments.lease_name.clone(),
+        identity: format!("{}_{:016x}", host(), rand::random::<u64>()),
+        duration: Duration::from_secs(arguments.lease_duration.seconds()),
+    }
+}
+
+/// The Pod's or the machine's name, for people who look at the lease.
+fn host() -> String {
+    let host = std::env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let host = host.unwrap_or_default();
+    let host = host.trim();
+    if host.is_empty() { "controller" } else { host }.to_owned()
 }
 
 /// Waits until both kinds are served. The order of an installation should not matter.

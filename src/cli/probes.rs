@@ -9,16 +9,21 @@ use crate::{metrics::Metrics, verifier::Judge};
 
 /// What can be probed.
 pub(super) trait Probed: Send + Sync + 'static {
-    /// Why it does not do its work yet, or no more. None: it does.
-    fn unready(&self) -> Option<&'static str>;
+    /// That it does its work, or why it does not yet or no more.
+    fn readiness(&self) -> Result<&'static str, &'static str>;
 
     /// What it counts, in the text format that Prometheus reads.
     fn metrics(&self) -> String;
 }
 
 impl Probed for Metrics {
-    fn unready(&self) -> Option<&'static str> {
-        (!self.is_ready()).then_some("waiting for the first list of every watched resource")
+    fn readiness(&self) -> Result<&'static str, &'static str> {
+        // Ready, or a rolling update would wait for it for ever.
+        if self.is_standing_by() {
+            return Ok("standing by: another controller leads");
+        }
+        let waiting = "waiting for the first list of every watched resource";
+        self.is_ready().then_some("ok").ok_or(waiting)
     }
 
     fn metrics(&self) -> String {
@@ -27,8 +32,9 @@ impl Probed for Metrics {
 }
 
 impl Probed for Judge {
-    fn unready(&self) -> Option<&'static str> {
-        (!self.is_ready()).then_some("no news from the API server for longer than --max-staleness, or none yet")
+    fn readiness(&self) -> Result<&'static str, &'static str> {
+        let stale = "no news from the API server for longer than --max-staleness, or none yet";
+        self.is_ready().then_some("ok").ok_or(stale)
     }
 
     fn metrics(&self) -> String {
@@ -51,9 +57,9 @@ pub(super) async fn serve<P: Probed>(
 }
 
 async fn ready<P: Probed>(State(probed): State<Arc<P>>) -> (StatusCode, String) {
-    match probed.unready() {
-        None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    match probed.readiness() {
+        Ok(how) => (StatusCode::OK, format!("{how}\n")),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
     }
 }
 

@@ -65,9 +65,12 @@ fn comparable(objects: &Objects) -> BTreeMap<[String; 3], Value> {
 
 #[test]
 fn the_chart_makes_what_the_overlays_make() {
-    let many = json!({ "verifier": {
-        "autoscaling": { "enabled": true }, "priorityClass": { "create": true }, "spread": "DoNotSchedule",
-    } });
+    let many = json!({
+        "controller": { "replicas": 2 },
+        "verifier": {
+            "autoscaling": { "enabled": true }, "priorityClass": { "create": true }, "spread": "DoNotSchedule",
+        },
+    });
     let monitored = json!({
         "serviceMonitor": { "enabled": true }, "alerts": { "enabled": true }, "dashboard": { "enabled": true },
     });

@@ -43,7 +43,8 @@ fn people_get_no_status_and_nothing_that_is_not_named() {
 #[test]
 fn no_role_holds_a_wildcard_or_what_is_as_good_as_one() {
     for overlay in OVERLAYS {
-        for role in kustomize(overlay).of("ClusterRole") {
+        let objects = kustomize(overlay);
+        for role in objects.of("ClusterRole").chain(objects.of("Role")) {
             for rule in role["rules"].as_array().unwrap() {
                 for part in ["apiGroups", "resources", "verbs"] {
                     let given = texts(&rule[part]);
@@ -73,7 +74,7 @@ fn rights_are_bound_to_the_two_accounts_and_nobody_else() {
             }))));
             let role = binding["roleRef"]["name"].as_str().unwrap();
             assert!(role.starts_with(&account), "{role} is bound to {account}");
-            objects.find("ClusterRole", role);
+            objects.find(binding["roleRef"]["kind"].as_str().unwrap(), role);
         }
     }
 }

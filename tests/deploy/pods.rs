@@ -6,7 +6,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 use tokenwright::args::{Arguments, Command};
 
-use crate::render::{OVERLAYS, Objects, kustomize};
+use crate::render::{NAMESPACE, OVERLAYS, Objects, kustomize};
 
 fn pods(objects: &Objects) -> impl Iterator<Item = (&str, &Value)> {
     objects.of("Deployment").map(|deployment| {
@@ -125,14 +125,26 @@ fn pods_run_what_the_binary_is_and_are_reached_where_it_listens() {
 }
 
 #[test]
-fn the_controller_is_one() {
+fn of_controllers_one_works_and_may_hold_the_lease_that_it_asks_for() {
     for overlay in OVERLAYS {
         let objects = kustomize(overlay);
         let controller = &objects.find("Deployment", "tokenwright-controller")["spec"];
+        let expected = if overlay == "ha" { 2 } else { 1 };
+        assert_eq!(controller["replicas"], json!(expected), "{overlay}");
+        let Command::Controller(arguments) = &commands(&objects)["tokenwright-controller"] else {
+            panic!("it is no controller");
+        };
+        assert!(arguments.election.leader_elect);
+        // The Pod's own namespace.
+        assert_eq!(arguments.election.leader_election_namespace, None);
+        let role = objects.find("Role", "tokenwright-controller-lease");
+        assert_eq!(role["metadata"]["namespace"], NAMESPACE);
         assert_eq!(
-            (&controller["replicas"], &controller["strategy"]),
-            (&json!(1), &json!({ "type": "Recreate" }))
+            role["rules"][1]["resourceNames"],
+            json!([arguments.election.lease_name])
         );
+        let budget = &objects.find("PodDisruptionBudget", "tokenwright-controller")["spec"];
+        assert_eq!(budget["selector"], controller["selector"]);
     }
 }
 

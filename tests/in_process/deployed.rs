@@ -4,16 +4,21 @@ use std::{fmt::Debug, fs, path::Path};
 
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding},
+    api::{
+        core::v1::Namespace,
+        rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding},
+    },
 };
 use kube::{Api, Client, Resource, ResourceExt, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The controller's account, as the API server calls it.
 pub(crate) const CONTROLLER: &str = "system:serviceaccount:tokenwright-system:tokenwright-controller";
 /// The verifier's.
 pub(crate) const VERIFIER: &str = "system:serviceaccount:tokenwright-system:tokenwright-verifier";
+/// Where both are installed.
+pub(crate) const NAMESPACE: &str = "tokenwright-system";
 
 /// Which installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +33,7 @@ pub(crate) enum Overlay {
 pub(crate) struct Rights {
     pub(crate) roles: Vec<ClusterRole>,
     pub(crate) everywhere: Vec<ClusterRoleBinding>,
+    pub(crate) local: Vec<Role>,
     pub(crate) within: Vec<RoleBinding>,
 }
 
@@ -49,6 +55,7 @@ impl Rights {
     fn enter(&mut self, object: Value) {
         match object["kind"].as_str().unwrap() {
             "ClusterRole" => self.roles.push(serde_json::from_value(object).unwrap()),
+            "Role" => self.local.push(serde_json::from_value(object).unwrap()),
             "ClusterRoleBinding" => self.everywhere.push(serde_json::from_value(object).unwrap()),
             "RoleBinding" => self.within.push(serde_json::from_value(object).unwrap()),
             other => panic!("a {other} among the rights"),
@@ -57,13 +64,22 @@ impl Rights {
 
     /// The rules of the roles whose names begin so.
     pub(crate) fn rules(&self, prefix: &str) -> Vec<PolicyRule> {
-        let roles = self.roles.iter().filter(|role| role.name_any().starts_with(prefix));
-        roles.flat_map(|role| role.rules.clone().unwrap_or_default()).collect()
+        let roles = self.roles.iter().map(|role| (role.name_any(), &role.rules));
+        let local = self.local.iter().map(|role| (role.name_any(), &role.rules));
+        let wanted = roles.chain(local).filter(|(name, _)| name.starts_with(prefix));
+        wanted
+            .flat_map(|(_, rules)| rules.clone().unwrap_or_default())
+            .collect()
     }
 
     pub(crate) async fn install(&self, client: &Client) {
         create(client, &self.roles).await;
         create(client, &self.everywhere).await;
+        let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": NAMESPACE } })).unwrap();
+        create(client, &[namespace]).await;
+        for role in &self.local {
+            create_within(client, role).await;
+        }
         for binding in &self.within {
             create_within(client, binding).await;
         }

@@ -6,6 +6,7 @@ mod cluster;
 mod deployed;
 mod faults;
 mod last_used;
+mod leader;
 mod life;
 mod members;
 mod organisation;

@@ -25,6 +25,7 @@ use tokenwright::{
 use crate::{
     cluster::Cluster,
     deployed::{CONTROLLER, Overlay, Rights, VERIFIER},
+    leader::lead_for,
     verifier::verifier,
 };
 
@@ -132,6 +133,7 @@ where
 /// Everything that becomes of tokens, and of one organisation.
 async fn live(cluster: &mut Cluster, settings: Settings) {
     refuse_to_stream(cluster);
+    lead_for(cluster, CONTROLLER, Duration::from_secs(10)).await;
     cluster.run_controller();
     let verifier = verifier(cluster, settings).await;
     let member = json!({ "members": [{ "kind": "User", "name": "ann", "role": "Admin" }] });

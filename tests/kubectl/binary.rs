@@ -65,7 +65,7 @@ async fn a_manifest_that_is_refused_is_said_to_be() {
 
 #[tokio::test]
 async fn wrong_arguments_are_explained() {
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 11] = [
         (
             &["sandbox", "--apply", "no/such.yaml", "--once"],
             1,
@@ -78,6 +78,12 @@ async fn wrong_arguments_are_explained() {
             "cannot read the kubeconfig no/such",
         ),
         (&["controller", "--concurrency", "0"], 2, "0 is not in 1..=1024"),
+        (
+            &["controller", "--leader-elect", "--lease-duration", "2s"],
+            2,
+            "must be between 3s and 1h",
+        ),
+        (&["controller", "--lease-name", "mine"], 2, "--leader-elect"),
         (&["sandbox", "--timeout", "5"], 2, "--once"),
         (&["sandbox", "--http", "0.0.0.0:0", "--once"], 1, "loopback"),
         (&["verifier", "--max-staleness", "0s"], 2, "longer than zero"),

@@ -7,6 +7,7 @@ mod support;
 mod admission;
 mod binary;
 mod http;
+mod leader;
 mod members;
 mod process;
 mod rows;
