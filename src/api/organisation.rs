@@ -133,7 +133,7 @@ pub struct Role {
     pub permissions: Vec<String>,
 
     /// Whether members with this role may create, change and revoke the organisation's tokens.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub manages_tokens: bool,
 }
 
