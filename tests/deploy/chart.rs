@@ -10,6 +10,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
 };
+use kube_sandbox::testing::Kubectl;
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
     servers::{INSTALLING, PATIENCE},
     support::{Server, until},
 };
+
+/// The policy that writes who creates a token, and its binding.
+const STAMP: &str = "tokenwright-created-by";
 
 fn render(values: &Value) -> Objects {
     let files = helm("render", values, None).unwrap();
@@ -49,6 +53,14 @@ fn comparable(objects: &Objects) -> BTreeMap<[String; 3], Value> {
             metadata.remove("labels");
         }
         metadata.remove("annotations");
+        if object["apiVersion"]
+            .as_str()
+            .unwrap()
+            .starts_with("admissionregistration.k8s.io/")
+        {
+            // kubectl breaks the lines of an expression in other places, which means nothing to it.
+            respace(&mut object);
+        }
         // What both default to.
         for path in ["/spec/template/spec/containers/0", "/spec"] {
             if let Some(Value::Object(part)) = object.pointer_mut(path) {
@@ -82,6 +94,8 @@ fn the_chart_makes_what_the_overlays_make() {
         ),
         ("deploy/kustomize/overlays/ha", many),
         ("tests/deploy/monitored", monitored),
+        ("tests/deploy/guarded", guarded("v1")),
+        ("tests/deploy/guarded-1.30", guarded("none")),
     ] {
         let (chart, kustomized) = (comparable(&render(&values)), comparable(&kustomize_folder(overlay)));
         let names = |objects: &BTreeMap<[String; 3], Value>| objects.keys().cloned().collect::<Vec<_>>();
@@ -89,6 +103,58 @@ fn the_chart_makes_what_the_overlays_make() {
         for (name, object) in &kustomized {
             assert_eq!(&chart[name], object, "{overlay}: {name:?}");
         }
+    }
+}
+
+fn respace(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = text.split_whitespace().collect::<Vec<_>>().join(" "),
+        Value::Array(items) => items.iter_mut().for_each(respace),
+        Value::Object(fields) => fields.values_mut().for_each(respace),
+        _ => {}
+    }
+}
+
+fn guarded(stamp: &str) -> Value {
+    json!({ "admission": { "enabled": true, "stamp": stamp } })
+}
+
+#[test]
+fn the_stamp_of_older_clusters_is_their_file() {
+    let beta = std::fs::read_to_string(file("deploy/admission/stamp-v1beta1.yaml")).unwrap();
+    let (beta, chart) = (Objects::parse(&beta), render(&guarded("v1beta1")));
+    for kind in ["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"] {
+        let (made, wanted) = (chart.find(kind, STAMP), beta.find(kind, STAMP));
+        assert_eq!(
+            (&made["apiVersion"], &made["spec"]),
+            (&wanted["apiVersion"], &wanted["spec"])
+        );
+    }
+}
+
+#[test]
+fn bindings_of_another_release_are_of_its_own_policies() {
+    let mut values = guarded("v1");
+    values["name"] = json!("second");
+    let objects = render(&values);
+    let bindings = ["ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding"];
+    let named: Vec<[&Value; 2]> = bindings
+        .iter()
+        .flat_map(|kind| objects.of(kind))
+        .map(|binding| [&binding["metadata"]["name"], &binding["spec"]["policyName"]])
+        .collect();
+    let (issue, created_by) = (&json!("second-issue"), &json!("second-created-by"));
+    assert_eq!(
+        named,
+        [[issue, issue], [created_by, created_by], [created_by, created_by]]
+    );
+    for (kind, name) in [
+        ("ValidatingAdmissionPolicy", "second-issue"),
+        ("ValidatingAdmissionPolicy", "second-created-by"),
+        ("MutatingAdmissionPolicy", "second-created-by"),
+    ] {
+        let policy = objects.find(kind, name);
+        assert_eq!(policy["metadata"]["labels"]["app.kubernetes.io/name"], "second");
     }
 }
 
@@ -143,6 +209,7 @@ fn every_value_is_in_the_schema_and_every_other_is_refused() {
             json!({ "image": { "digest": "latest" } }),
             "'latest' does not match pattern",
         ),
+        (guarded("v2"), "value must be one of 'auto', 'v1', 'v1beta1', 'none'"),
     ] {
         let refused = helm("render", &values, None).map(|_| ()).unwrap_err();
         assert!(refused.contains(why), "{values}: {refused}");
@@ -228,7 +295,37 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
         "deployed"
     );
     assert_eq!(replicas().await, Some(5));
+    assert_eq!(act("upgrade", guarded("auto"))["status"], "deployed");
+    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    let list = |kinds| {
+        [
+            "get",
+            kinds,
+            "--output=name",
+            "--selector=app.kubernetes.io/name=tokenwright",
+        ]
+    };
+    let served = kubectl
+        .ok(["get", "--raw", "/apis/admissionregistration.k8s.io/v1"])
+        .await;
+    let stamps = if served.contains("mutatingadmissionpolicies") {
+        kubectl
+            .ok(list("mutatingadmissionpolicies,mutatingadmissionpolicybindings"))
+            .await
+            .lines()
+            .count()
+    } else {
+        2
+    };
+    let judged = kubectl
+        .ok(list("validatingadmissionpolicies,validatingadmissionpolicybindings"))
+        .await;
+    assert_eq!((stamps, judged.lines().count()), (2, 4), "{judged}");
     act("uninstall", json!({}));
+    let judged = kubectl.ok(list("validatingadmissionpolicies")).await;
+    assert_eq!(judged, "");
     let left = deployments.list(&ListParams::default()).await.unwrap();
     let left: Vec<String> = left.iter().map(ResourceExt::name_any).collect();
     assert_eq!(left, [""; 0]);

@@ -1,4 +1,5 @@
-//! The manifests of `deploy/`: what they make, and that API servers take them as they are.
+//! What is installed, and what leads there: the manifests of `deploy/` and examples of their use, which API servers take as
+//! they are, and the documents that are made.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::{
-    render::{NAMESPACE, OVERLAYS, kustomize, overlay},
+    render::{NAMESPACE, OVERLAYS, file, kustomize, overlay},
     support::{Server, on_every_server, until},
 };
 
@@ -45,6 +45,31 @@ async fn every_overlay_is_taken_as_it_is(server: Server) {
         people_have_what_their_roles_say(&server, &kubectl).await;
         remove(&kubectl, name).await;
     }
+}
+
+on_every_server!(what_guards_issue_is_taken_as_it_is);
+async fn what_guards_issue_is_taken_as_it_is(server: Server) {
+    let _alone = INSTALLING.lock().await;
+    let home = tempfile::tempdir().unwrap();
+    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    let served = kubectl
+        .ok(["get", "--raw", "/apis/admissionregistration.k8s.io/v1"])
+        .await;
+    let version = if served.contains("mutatingadmissionpolicies") {
+        "tests/deploy/guarded"
+    } else {
+        "tests/deploy/guarded-1.30"
+    };
+    let folder = file(version).to_str().unwrap().to_owned();
+    let applied = kubectl.run(["apply", "--kustomize", &folder]).await;
+    assert_eq!((applied.success, applied.stderr.as_str()), (true, ""));
+    let again = kubectl.ok(["apply", "--kustomize", &folder]).await;
+    let policies = again.lines().filter(|line| line.contains("admissionpolic"));
+    let changed: Vec<&str> = policies.filter(|line| !line.ends_with(" unchanged")).collect();
+    assert_eq!(changed, [""; 0]);
+    let all = "--selector=app.kubernetes.io/name=tokenwright,!pod-security.kubernetes.io/enforce";
+    kubectl.ok(["delete", "--kustomize", &folder, all]).await;
 }
 
 /// All but the namespace, which the next overlay needs.
