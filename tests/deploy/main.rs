@@ -6,6 +6,7 @@
 mod support;
 
 mod chart;
+mod gitops;
 mod helm;
 mod image;
 mod manifests;
@@ -13,3 +14,4 @@ mod monitoring;
 mod pods;
 mod render;
 mod servers;
+mod workloads;

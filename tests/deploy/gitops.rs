@@ -1,0 +1,229 @@
+//! What Argo CD and Flux make of the objects' conditions, by examples/gitops.
+
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use cel::{Context, Program, Value as CelValue};
+use kube_sandbox::testing::{Kubectl, Tool};
+use serde_json::{Value, json};
+use tokenwright::api::condition::Reason;
+
+use crate::{
+    render::{file, kustomize_folder},
+    servers::INSTALLING,
+    support::{Server, on_every_server},
+};
+
+/// Lua, as a library of Python's.
+const LUA: Tool = Tool {
+    name: "lupa",
+    version: "2.8",
+    package: "lupa",
+    program: "lupa/__init__.py",
+    variable: "LUPA",
+};
+
+/// Objects as the controller leaves them, and what is said of each: by Argo CD, and by Flux.
+fn cases() -> Vec<(Value, &'static str, &'static str)> {
+    let mut cases = vec![
+        (object("ApiToken", 1, &[]), "Progressing", "InProgress"),
+        (object("Organisation", 1, &[]), "Progressing", "InProgress"),
+        (object("TokenPolicy", 1, &[]), "Healthy", "none"),
+        (
+            object("ApiToken", 2, &[("Ready", "True", Reason::Issued)]),
+            "Progressing",
+            "InProgress",
+        ),
+        (
+            object("ApiToken", 1, &[("Ready", "True", Reason::Issued)]),
+            "Healthy",
+            "Current",
+        ),
+        (
+            object("ApiToken", 1, &[("Ready", "True", Reason::Rotating)]),
+            "Healthy",
+            "Current",
+        ),
+        (
+            object("Organisation", 1, &[("Ready", "True", Reason::Accepted)]),
+            "Healthy",
+            "Current",
+        ),
+        (
+            object("Organisation", 2, &[("Ready", "False", Reason::RightsConflict)]),
+            "Progressing",
+            "InProgress",
+        ),
+        (
+            object("Organisation", 1, &[("Ready", "False", Reason::RightsConflict)]),
+            "Degraded",
+            "Failed",
+        ),
+        (
+            object("Organisation", 1, &[("Ready", "False", Reason::Suspended)]),
+            "Suspended",
+            "Current",
+        ),
+        (
+            object("TokenPolicy", 1, &[("Ready", "True", Reason::Accepted)]),
+            "Healthy",
+            "none",
+        ),
+        (
+            object("TokenPolicy", 1, &[("Ready", "False", Reason::InvalidSpec)]),
+            "Degraded",
+            "none",
+        ),
+    ];
+    // Whatever keeps a token from working: Stalled holds where waiting is not enough.
+    cases.extend(Reason::ALL.iter().map(|&reason| {
+        let stalled = [("Ready", "False", reason), ("Stalled", "True", reason)];
+        let conditions = if reason.passes_by_itself() {
+            &stalled[..1]
+        } else {
+            &stalled
+        };
+        let (health, status) = match reason {
+            Reason::Suspended | Reason::OrganisationSuspended | Reason::NotYetValid => ("Suspended", "Current"),
+            _ if reason.passes_by_itself() => ("Progressing", "InProgress"),
+            _ => ("Degraded", "Failed"),
+        };
+        (object("ApiToken", 1, conditions), health, status)
+    }));
+    cases
+}
+
+/// One of this generation with a status that speaks of the first, or none where there are no conditions.
+fn object(kind: &str, generation: u64, conditions: &[(&str, &str, Reason)]) -> Value {
+    let mut object = json!({ "kind": kind, "metadata": { "name": "t", "generation": generation } });
+    if !conditions.is_empty() {
+        let conditions: Vec<Value> = conditions
+            .iter()
+            .map(|(type_, status, reason)| {
+                json!({ "type": type_, "status": status, "reason": reason.as_str(), "message": "why" })
+            })
+            .collect();
+        object["status"] = json!({ "observedGeneration": 1, "conditions": conditions });
+    }
+    object
+}
+
+fn documents(path: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(&fs::read_to_string(file(path)).unwrap()).unwrap()
+}
+
+/// What a script says of objects.
+fn run_lua(script: &Value, objects: &[&Value]) -> Vec<Value> {
+    let home = LUA.locate().unwrap();
+    let mut child = Command::new("python3")
+        .arg(file("tests/deploy/lua.py"))
+        .arg(home.ancestors().nth(2).unwrap())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let wanted = json!({ "script": script, "objects": objects }).to_string();
+    child.stdin.take().unwrap().write_all(wanted.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn argo_cd_tells_how_every_object_is() {
+    let scripts = &documents("examples/gitops/argocd/health.yaml")[0]["data"];
+    assert_eq!(scripts.as_object().unwrap().len(), tokenwright::api::crds().len());
+    let cases = cases();
+    for kind in ["ApiToken", "Organisation", "TokenPolicy"] {
+        let cases: Vec<_> = cases.iter().filter(|(object, _, _)| object["kind"] == kind).collect();
+        let objects: Vec<&Value> = cases.iter().map(|(object, _, _)| object).collect();
+        let script = &scripts[format!("resource.customizations.health.tokenwright.dev_{kind}")];
+        let said = run_lua(script, &objects);
+        assert_eq!(said.len(), cases.len());
+        for ((object, health, _), said) in cases.into_iter().zip(said) {
+            assert_eq!(said["status"], *health, "{object}");
+            // What the controller says is what is shown.
+            let passed_on = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+            assert_eq!(said["message"] == "why", passed_on, "{object}: {said}");
+        }
+    }
+}
+
+#[test]
+fn flux_waits_for_what_comes_and_not_for_what_is_meant() {
+    let checks = documents("examples/gitops/flux/tokenwright.yaml")
+        .into_iter()
+        .find(|document| document["metadata"]["name"] == "tokens")
+        .unwrap()["spec"]["healthCheckExprs"]
+        .take();
+    let mut asked = 0;
+    for (object, _, expected) in cases() {
+        let mut checks = checks.as_array().unwrap().iter();
+        let said = match checks.find(|check| check["kind"] == object["kind"]) {
+            Some(check) => flux(check, &object),
+            None => "none",
+        };
+        assert_eq!(said, expected, "{object}");
+        asked += 1;
+    }
+    assert!(asked > Reason::ALL.len());
+}
+
+/// What comes of the expressions, in the order in which Flux asks them.
+fn flux(check: &Value, object: &Value) -> &'static str {
+    let status = &object["status"];
+    // This it asks itself; and what has no status it waits for.
+    if status.is_null() || status["observedGeneration"] != object["metadata"]["generation"] {
+        return "InProgress";
+    }
+    let mut context = Context::default();
+    context.add_variable_from_value("status", cel::to_value(status).unwrap());
+    let holds = |expression: &str| {
+        let program = Program::compile(check[expression].as_str().unwrap()).unwrap();
+        program.execute(&context).unwrap() == CelValue::Bool(true)
+    };
+    match (holds("failed"), holds("current")) {
+        (true, _) => "Failed",
+        (false, true) => "Current",
+        (false, false) => "InProgress",
+    }
+}
+
+#[test]
+fn policies_come_before_tokens_and_organisations_before_both() {
+    let objects = kustomize_folder("examples/gitops/tokens");
+    let wave = |kind: &str| -> i32 {
+        let annotations = &objects.of(kind).next().unwrap()["metadata"]["annotations"];
+        let wave = &annotations["argocd.argoproj.io/sync-wave"];
+        wave.as_str().map_or(0, |wave| wave.parse().unwrap())
+    };
+    let waves = ["Namespace", "Organisation", "TokenPolicy", "ApiToken"].map(wave);
+    assert_eq!(waves, [-2, -2, -1, 0]);
+}
+
+on_every_server!(what_git_says_is_taken_as_it_is);
+async fn what_git_says_is_taken_as_it_is(server: Server) {
+    let _alone = INSTALLING.lock().await;
+    let home = tempfile::tempdir().unwrap();
+    let kubeconfig = fs::read_to_string(server.kubeconfig()).unwrap();
+    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    let crds = file("crds").to_str().unwrap().to_owned();
+    kubectl.ok(["apply", "--kustomize", &crds]).await;
+    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+    kubectl.ok(established).await;
+    let folder = file("examples/gitops/tokens").to_str().unwrap().to_owned();
+    let applied = kubectl.run(["apply", "--kustomize", &folder]).await;
+    assert_eq!((applied.success, applied.stderr.as_str()), (true, ""));
+    let again = kubectl.ok(["apply", "--kustomize", &folder]).await;
+    let changed: Vec<&str> = again.lines().filter(|line| !line.ends_with(" unchanged")).collect();
+    assert_eq!(changed, [""; 0]);
+    // Its tokens go with the namespace.
+    let delete = ["delete", "--ignore-not-found", "--kustomize", &folder];
+    kubectl.ok(delete).await;
+    // Another test installs them by Helm, which takes over none that are there.
+    kubectl.ok(["delete", "--kustomize", &crds]).await;
+}
