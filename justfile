@@ -19,6 +19,10 @@ test *arguments:
 crds:
     cargo run -- crd --output crds
 
+# Write docs/reference.md anew after a change in src/api.
+reference:
+    WRITE_REFERENCE=yes cargo test --test deploy reference::the_reference
+
 # Licences and sources of the dependencies.
 deny:
     cargo deny check licenses bans sources

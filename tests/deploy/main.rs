@@ -12,6 +12,7 @@ mod image;
 mod manifests;
 mod monitoring;
 mod pods;
+mod reference;
 mod render;
 mod servers;
 mod workloads;
