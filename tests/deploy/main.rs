@@ -6,6 +6,7 @@
 mod support;
 
 mod chart;
+mod documents;
 mod gitops;
 mod helm;
 mod image;

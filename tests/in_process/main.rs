@@ -12,6 +12,7 @@ mod members;
 mod organisation;
 mod policies;
 mod privileges;
+mod restored;
 mod start;
 mod trouble;
 mod verifier;
