@@ -10,6 +10,8 @@ mod http;
 mod leader;
 mod members;
 mod process;
+mod question;
 mod rows;
 mod stage;
+mod systems;
 mod verified;
