@@ -1,10 +1,10 @@
 //! A label and one of two roles; shown once and masked afterwards; it belongs to the organisation.
 
 use super::set_up;
-use crate::{question::Question, stage::Stage};
+use crate::{members::can, question::Question, stage::Stage};
 
 pub(crate) async fn appetize(stage: &Stage) {
-    set_up(stage).await;
+    set_up(stage, "ann@app.example").await;
     shows_it_once_and_masks_it(stage).await;
     survives_its_creator(stage).await;
     replaces_and_revokes(stage).await;
@@ -19,9 +19,12 @@ async fn shows_it_once_and_masks_it(stage: &Stage) {
     let upload = key(stage, &token);
     upload.clone().permission("apps:upload").becomes("200").await;
     upload.clone().permission("accounts:write").becomes("403").await;
+    let creator = stage.path("apitoken/ci-upload", "{.status.createdBy}").await;
+    assert_eq!(creator, "ann@app.example");
     let (_, end) = token.split_at(token.len() - 4);
     let masked = stage.path("apitoken/ci-upload", "{.status.maskedToken}").await;
     assert_eq!(masked, format!("app_…{end}"));
+    stage.lists("ci-upload", &["Developer", &masked, &creator]).await;
     stage
         .run(&["annotate", "secret", "ci-upload", "tokenwright.dev/claimed=true"])
         .await;
@@ -41,6 +44,11 @@ async fn survives_its_creator(stage: &Stage) {
         )
         .await;
     stage.observed("organisation/appetize").await;
+    can(stage, "ann@app.example", "issue", &stage.organisation_resource(), false).await;
+    let denied = stage
+        .run_as("ann@app.example", &["delete", "apitoken", "account-sync"])
+        .await;
+    assert!(denied.stderr.contains("may not delete API tokens"), "{}", denied.stderr);
     sync.permission("accounts:write").becomes("200").await;
 }
 

@@ -4,7 +4,7 @@ use super::set_up;
 use crate::{members::can, stage::Stage};
 
 pub(crate) async fn fingoti(stage: &Stage) {
-    set_up(stage).await;
+    set_up(stage, "ann@fleet.example").await;
     lists_and_uses(stage).await;
     assigns(stage).await;
     changes(stage).await;
@@ -13,11 +13,9 @@ pub(crate) async fn fingoti(stage: &Stage) {
 }
 
 async fn lists_and_uses(stage: &Stage) {
-    let table = stage.run(&["get", "apitokens"]).await;
-    let dashboard = table.lines().find(|line| line.starts_with("dashboard ")).unwrap();
-    for word in ["Viewer", "fleet_…", "2099-12-31T23:59:00Z", "True"] {
-        assert!(dashboard.contains(word), "{table}");
-    }
+    stage
+        .lists("dashboard", &["fingoti", "Viewer", "2099-12-31T23:59:00Z", "True"])
+        .await;
     let dashboard = stage.bearer("dashboard").await;
     dashboard.clone().permission("devices:read").becomes("200").await;
     dashboard.permission("devices:command").becomes("403").await;

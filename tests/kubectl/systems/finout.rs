@@ -4,7 +4,7 @@ use super::set_up;
 use crate::{members::can, question::Question, stage::Stage};
 
 pub(crate) async fn finout(stage: &Stage) {
-    set_up(stage).await;
+    set_up(stage, "ann@bill.example").await;
     lets_only_admins_issue(stage).await;
     shows_the_secret_once(stage).await;
     carries_the_users_role(stage).await;
@@ -25,10 +25,44 @@ fn with(stage: &Stage, id: &str, key: &str) -> Question {
 }
 
 async fn lets_only_admins_issue(stage: &Stage) {
-    let organisation = "organisations.tokenwright.dev/finout";
-    can(stage, "ann@bill.example", "issue", organisation, true).await;
-    can(stage, "ben@bill.example", "issue", organisation, false).await;
-    can(stage, "ben@bill.example", "issue-personal", organisation, true).await;
+    can(
+        stage,
+        "ben@bill.example",
+        "issue-personal",
+        &stage.organisation_resource(),
+        true,
+    )
+    .await;
+    let ben = "ben@bill.example";
+    let create = |name: &'static str, more: &str| {
+        let manifest = format!(
+            "apiVersion: tokenwright.dev/v1alpha1\nkind: ApiToken\nmetadata: {{name: {name}, namespace: finout}}\nspec: {{organisation: finout, role: Viewer{more}}}\n"
+        );
+        async move {
+            stage
+                .kubectl
+                .run_with(["create", "--filename", "-", "--as", ben], &manifest)
+                .await
+        }
+    };
+    let refused = create("account", "").await;
+    assert!(
+        refused
+            .stderr
+            .contains("may not create API tokens of organisation \"finout\""),
+        "{}",
+        refused.stderr
+    );
+    let refused = create("anns", ", type: Personal, user: ann@bill.example").await;
+    assert!(
+        refused.stderr.contains("may not create the Personal tokens of user"),
+        "{}",
+        refused.stderr
+    );
+    let own = create("own", ", type: Personal, user: ben@bill.example").await;
+    assert!(own.success, "{}", own.stderr);
+    let own = stage.run_as(ben, &["delete", "apitoken", "own"]).await;
+    assert!(own.success, "{}", own.stderr);
 }
 
 async fn shows_the_secret_once(stage: &Stage) {
@@ -56,8 +90,13 @@ async fn shows_the_secret_once(stage: &Stage) {
         .await;
     stage.wait("secret/cost-export", "create").await;
     stage.wait("apitoken/cost-export", "condition=Ready").await;
-    pair(stage, "cost-export").await.becomes("200").await;
+    let successor = pair(stage, "cost-export").await;
+    successor.becomes("200").await;
     export.becomes("401").await;
+    let masked = stage.path("apitoken/cost-export", "{.status.maskedToken}").await;
+    stage.lists("cost-export", &["Organisation", "Viewer", &masked]).await;
+    stage.run(&["delete", "apitoken", "cost-export"]).await;
+    successor.becomes("401").await;
 }
 
 async fn carries_the_users_role(stage: &Stage) {

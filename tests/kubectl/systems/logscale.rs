@@ -6,12 +6,13 @@ use super::set_up;
 use crate::stage::Stage;
 
 pub(crate) async fn logscale(stage: &Stage) {
-    set_up(stage).await;
+    set_up(stage, "ann@logs.example").await;
     picks_permissions(stage).await;
     filters_addresses(stage).await;
     freezes_permissions(stage).await;
     cuts_lifetimes(stage).await;
     denies_a_kind(stage).await;
+    revokes(stage).await;
 }
 
 fn other(spec: &str) -> String {
@@ -99,7 +100,9 @@ async fn cuts_lifetimes(stage: &Stage) {
     shipper.becomes("200").await;
     stage.patch(policy, r#"{"spec":{"expiry":{"max":"1s"}}}"#).await;
     shipper.becomes("401").await;
-    stage.not_ready("query-guard", "Expired").await;
+    stage.wait("secret/query-guard", "delete").await;
+    let message = stage.not_ready("query-guard", "PolicyViolation").await;
+    assert!(message.contains("expiry.max"), "{message}");
     stage.patch(policy, r#"{"spec":{"expiry":{"max":"30d"}}}"#).await;
 }
 
@@ -115,4 +118,13 @@ async fn denies_a_kind(stage: &Stage) {
     stage.wait("apitoken/ben-cli", "condition=Ready").await;
     stage.bearer("ben-cli").await.becomes("200").await;
     cli.becomes("401").await;
+}
+
+async fn revokes(stage: &Stage) {
+    stage.lists("ben-cli", &["Personal", "True"]).await;
+    let cli = stage.bearer("ben-cli").await;
+    cli.becomes("200").await;
+    stage.run(&["delete", "apitoken", "ben-cli"]).await;
+    cli.becomes("401").await;
+    stage.wait("secret/ben-cli", "delete").await;
 }

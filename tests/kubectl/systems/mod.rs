@@ -6,17 +6,29 @@ mod finout;
 mod logscale;
 mod royaltyport;
 
+use std::fs;
+
 use jiff::{Timestamp, ToSpan};
+use kube_sandbox::testing::Outcome;
 
 pub(crate) use self::{
     appetize::appetize, fingoti::fingoti, finout::finout, logscale::logscale, royaltyport::royaltyport,
 };
-use crate::{process::LIMIT, question::Question, stage::Stage};
+use crate::{members::can, process::LIMIT, question::Question, stage::Stage};
 
-/// Applies the product's manifests and waits until each of its tokens is ready.
-async fn set_up(stage: &Stage) {
+/// Applies the product's manifests, its tokens as the member who manages them, and waits until each of them is ready.
+async fn set_up(stage: &Stage, manager: &str) {
     let folder = format!("{}/examples/systems/{}", env!("CARGO_MANIFEST_DIR"), stage.name);
-    stage.run(&["apply", "--filename", &folder]).await;
+    for file in ["organisation.yaml", "access.yaml", "policies.yaml"] {
+        let path = format!("{folder}/{file}");
+        if file != "policies.yaml" || fs::exists(&path).unwrap() {
+            stage.run(&["apply", "--filename", &path]).await;
+        }
+    }
+    can(stage, manager, "create", "apitokens", true).await;
+    can(stage, manager, "issue", &stage.organisation_resource(), true).await;
+    let tokens = format!("{folder}/tokens.yaml");
+    stage.run(&["apply", "--filename", &tokens, "--as", manager]).await;
     let limit = format!("--timeout={}s", LIMIT.as_secs());
     stage
         .run(&["wait", "apitokens", "--all", "--for=condition=Ready", &limit])
@@ -24,6 +36,16 @@ async fn set_up(stage: &Stage) {
 }
 
 impl Stage {
+    fn organisation_resource(&self) -> String {
+        format!("organisations.tokenwright.dev/{}", self.name)
+    }
+
+    /// What the API server answers a user who runs this.
+    async fn run_as(&self, user: &str, arguments: &[&str]) -> Outcome {
+        let more = ["--as", user, "--namespace", &self.name];
+        self.kubectl.run(arguments.iter().copied().chain(more)).await
+    }
+
     async fn patch(&self, what: &str, patch: &str) {
         self.run(&["patch", what, "--type", "merge", "--patch", patch]).await;
     }
@@ -33,6 +55,14 @@ impl Stage {
         let generation = self.path(what, "{.metadata.generation}").await;
         self.wait(what, &format!("jsonpath={{.status.observedGeneration}}={generation}"))
             .await;
+    }
+
+    /// Looks for these words in an ApiToken's line of the wide list.
+    async fn lists(&self, token: &str, words: &[&str]) {
+        let table = self.run(&["get", "apitokens", "--output", "wide"]).await;
+        let line = table.lines().find(|line| line.split_whitespace().next() == Some(token));
+        let line: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?}\n{table}");
     }
 
     /// One of the values in the Secret of an ApiToken.

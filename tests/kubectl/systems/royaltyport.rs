@@ -6,7 +6,7 @@ use super::set_up;
 use crate::{members::can, stage::Stage};
 
 pub(crate) async fn royaltyport(stage: &Stage) {
-    set_up(stage).await;
+    set_up(stage, "ann@label.example").await;
     lets_admin_and_owner_manage(stage).await;
     lists(stage).await;
     offers_lifetimes(stage).await;
@@ -15,9 +15,10 @@ pub(crate) async fn royaltyport(stage: &Stage) {
 }
 
 async fn lets_admin_and_owner_manage(stage: &Stage) {
-    let organisation = "organisations.tokenwright.dev/royaltyport";
     for (user, may) in [("olga", true), ("ann", true), ("mia", false)] {
-        can(stage, &format!("{user}@label.example"), "issue", organisation, may).await;
+        let user = format!("{user}@label.example");
+        can(stage, &user, "issue", &stage.organisation_resource(), may).await;
+        can(stage, &user, "list", "apitokens", may).await;
     }
 }
 
@@ -62,6 +63,14 @@ async fn offers_lifetimes(stage: &Stage) {
     stage.apply_text(&lifetime(30)).await;
     stage.wait("apitoken/chosen", "condition=Ready").await;
     stage.ends_after("chosen", (30 * 24).hours()).await;
+    // Nobody waits a day for a test.
+    let seconds = r#"{"spec":{"expiry":{"allowed":["2s","1d","7d","30d","60d","90d"]}}}"#;
+    stage.patch("tokenpolicy/royaltyport-lifetimes", seconds).await;
+    stage
+        .patch("apitoken/chosen", r#"{"spec":{"expiry":{"after":"2s"}}}"#)
+        .await;
+    stage.not_ready("chosen", "Expired").await;
+    stage.wait("secret/chosen", "delete").await;
 }
 
 async fn keeps_to_the_project(stage: &Stage) {
