@@ -180,6 +180,14 @@ pub struct Grant {
     pub expiry: Option<Box<GrantedExpiry>>,
 }
 
+impl Grant {
+    /// Whether the token itself says when it expires.
+    pub fn asks_for_an_end(&self) -> bool {
+        let expiry = self.expiry.as_ref();
+        expiry.is_some_and(|expiry| expiry.after.is_some() || expiry.at.is_some())
+    }
+}
+
 /// The lifetime that was accepted.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]

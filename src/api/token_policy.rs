@@ -123,8 +123,8 @@ pub enum Issuance {
     validation = Rule::new(default_allowed_rule()).message("default must be one of the lifetimes in allowed; choose one of them, or add it")
 )]
 pub struct ExpiryPolicy {
-    /// Every token must say when it expires, with spec.expiry.after or spec.expiry.at, unless this policy gives a default,
-    /// which then also ends the credentials that live already without an end.
+    /// Every token must say when it expires, with spec.expiry.after or spec.expiry.at, unless this policy gives a default.
+    /// What lives already without an end gets one from this policy's default or max, and does not work where it has neither.
     #[serde(default)]
     pub required: bool,
 

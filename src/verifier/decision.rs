@@ -315,8 +315,7 @@ fn policy(case: &Case<'_>) -> Result<(), Code> {
     let Found {
         record, profile, rules, ..
     } = case.found;
-    let ends = || case.found.expires_at().is_some();
-    let refused = record.is_violating() || rules.is_some_and(|rules| !rules.allow(profile, ends()));
+    let refused = record.is_violating() || rules.is_some_and(|rules| !rules.allow(profile));
     refuse_if(refused, Code::Policy)
 }
 

@@ -34,7 +34,6 @@ impl Candidate<'_> {
             rights,
             role: &role,
             issued_at: current.map(|current| current.issued_at.0),
-            expires_at: current.and_then(|current| Some(current.expires_at.as_ref()?.0)),
             idle_since: self.idle_since(),
             older: self.older,
         };

@@ -127,11 +127,9 @@ fn idle(case: &Case<'_>) -> Option<(Field, String)> {
 
 fn expiry_required(case: &Case<'_>) -> Option<(Field, String)> {
     let policy = case.expiry().filter(|policy| policy.required)?;
-    // Judged by this policy's own default only: another's, however sensible, must not excuse from what this one demands.
-    let ends = match case.stage {
-        Stage::Request { .. } => policy.default.is_some(),
-        Stage::Standing => policy.default.is_some() || policy.max.is_some() || case.subject.expires_at.is_some(),
-    };
+    // Judged by what this policy itself sets: an end that another one gives must not excuse from what this one demands,
+    // or one policy more would let a token in.
+    let ends = policy.default.is_some() || (policy.max.is_some() && !case.is_request());
     (case.lifetime().is_none() && !ends).then(|| {
         let example = policy
             .max

@@ -15,7 +15,7 @@ use crate::{
 pub struct Limits {
     /// Whether none are issued.
     pub denied: bool,
-    /// Whether a token must say when it expires.
+    /// Whether a token must say when it expires: a policy requires an end and sets none itself.
     pub expiry_required: bool,
     /// The longest lifetime.
     pub longest: Option<Duration>,
@@ -64,7 +64,7 @@ impl Limits {
 
     fn take_expiry(&mut self, spec: &TokenPolicySpec) {
         let Some(policy) = &spec.expiry else { return };
-        self.expiry_required |= policy.required;
+        self.expiry_required |= policy.required && policy.default.is_none() && policy.max.is_none();
         self.longest = least(self.longest.take(), policy.max.clone());
         self.default = least(self.default.take(), policy.default.clone());
         let imposed = policy.default.clone().filter(|_| policy.required);

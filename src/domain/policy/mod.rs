@@ -52,8 +52,6 @@ pub struct Subject<'a> {
     pub role: &'a Permissions,
     /// When its current credential was issued. None: there is none.
     pub issued_at: Option<Timestamp>,
-    /// When its current credential expires. None: never, or there is none.
-    pub expires_at: Option<Timestamp>,
     /// Since when nobody has used it. None: nothing is issued, or a new credential is asked for.
     pub idle_since: Option<Timestamp>,
     /// The older tokens of its organisation.

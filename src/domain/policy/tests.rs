@@ -30,7 +30,6 @@ fn subject<'a>(rights: &'a Grant, role: &'a Permissions) -> Subject<'a> {
         rights,
         role,
         issued_at: None,
-        expires_at: None,
         idle_since: None,
         older: Older::default(),
     }
@@ -81,13 +80,11 @@ fn a_token_must_ask_for_an_expiry_where_one_is_required() {
 #[test]
 fn a_token_without_end_does_not_go_on_working_where_one_is_required() {
     let policy = json!({ "expiry": { "required": true } });
-    let stands = |ends: Option<Timestamp>| {
-        found(policy.clone(), json!({}), Stage::Standing, |subject| {
-            subject.expires_at = ends;
-        })
-        .len()
-    };
-    assert_eq!((stands(None), stands(Some(now()))), (1, 0));
+    let stands = |rights| found(policy.clone(), rights, Stage::Standing, |_| ()).len();
+    assert_eq!(stands(json!({})), 1);
+    assert_eq!(stands(json!({ "expiry": { "after": "7d" } })), 0);
+    // What another policy has cut it to is nothing that it says itself.
+    assert_eq!(stands(json!({ "expiry": { "limit": "7d" } })), 1);
 }
 
 #[test]
@@ -344,7 +341,7 @@ fn the_strictest_value_of_each_field_holds() {
         Limits::of([&strict, &stricter].into_iter()),
         Limits {
             denied: false,
-            expiry_required: true,
+            expiry_required: false,
             longest: Some(duration("30d")),
             default: Some(duration("10d")),
             imposed: Some(duration("10d")),
@@ -691,7 +688,7 @@ struct World {
     rights: Grant,
     granted: Option<Grant>,
     role: Permissions,
-    moments: [Option<Timestamp>; 3],
+    moments: [Option<Timestamp>; 2],
     older: u32,
 }
 
@@ -707,10 +704,9 @@ impl World {
     }
 
     fn judge_named(&self, policies: &[Policy<'_>], standing: bool) -> Verdict {
-        let [issued_at, expires_at, idle_since] = self.moments;
+        let [issued_at, idle_since] = self.moments;
         let subject = Subject {
             issued_at,
-            expires_at,
             idle_since,
             older: Older {
                 organisation: self.older,
@@ -731,7 +727,7 @@ impl World {
 
 fn world() -> impl Strategy<Value = World> {
     let role = names(&["a", "b", "*"]).prop_map(Permissions::from_iter);
-    let moments = [moment(), moment(), moment()];
+    let moments = [moment(), moment()];
     (rights(), prop::option::of(rights()), role, moments, 0_u32..4).prop_map(
         |(rights, granted, role, moments, older)| World {
             rights,

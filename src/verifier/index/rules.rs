@@ -54,12 +54,12 @@ impl Rules {
         self.idle_after
     }
 
-    /// Whether a token that has this may go on. `ends`: whether the credential that was presented expires.
-    pub(in crate::verifier) fn allow(&self, profile: &Profile, ends: bool) -> bool {
+    /// Whether a token that has this may go on.
+    pub(in crate::verifier) fn allow(&self, profile: &Profile) -> bool {
         let role = profile.role.as_deref();
         let names_projects = profile.projects.as_ref().is_some_and(|projects| !projects.is_empty());
         !self.limits.denied
-            && (ends || !self.limits.expiry_required)
+            && (profile.asks_for_an_end || !self.limits.expiry_required)
             && role.is_none_or(|role| self.limits.allows_role(role) && !self.excessive_roles.contains(role))
             && self.limits.allows_permissions(&profile.permissions)
             && (names_projects || !self.limits.projects_required)

@@ -36,6 +36,7 @@ pub(in crate::verifier) struct Profile {
     pub(in crate::verifier) permissions: Permissions,
     pub(in crate::verifier) projects: Option<Box<[Box<str>]>>,
     pub(in crate::verifier) ip_filters: Box<[Box<str>]>,
+    pub(in crate::verifier) asks_for_an_end: bool,
 }
 
 pub(super) type Labels = BTreeMap<String, String>;
@@ -248,6 +249,7 @@ impl Store {
             permissions: grant.permissions.iter().map(|permission| &**permission).collect(),
             projects: grant.projects.as_deref().map(boxed),
             ip_filters: boxed(&grant.ip_filters),
+            asks_for_an_end: grant.asks_for_an_end(),
         };
         let known = self.profiles.number(&profile).is_some();
         let number = self.profiles.acquire(profile);

@@ -96,7 +96,6 @@ fn may_pass(
             && grant.projects.as_ref().is_none_or(|projects| projects.contains(wanted))
     });
     let namespace = token.metadata.namespace.as_deref().unwrap();
-    let expiries = || policies.iter().filter_map(|policy| policy.expiry.as_ref());
     let all_may = |patterns: &[String]| {
         let most = policies
             .iter()
@@ -107,9 +106,10 @@ fn may_pass(
     let seconds = |at: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time| at.0.as_second();
     let (issued, moment) = (seconds(&credential.issued_at), now.as_second());
     let is_past = |from: i64, after: &crate::api::Duration| from + after.seconds() as i64 <= moment;
-    // What ends by itself: by its record, by a longest lifetime, or by a default where an end is required.
-    let ends = credential.expires_at.is_some() || expiries().any(|expiry| expiry.max.is_some());
-    let ends = ends || expiries().any(|expiry| expiry.required && expiry.default.is_some());
+    let says_its_end = grant
+        .expiry
+        .as_ref()
+        .is_some_and(|expiry| expiry.after.is_some() || expiry.at.is_some());
     let used = status.last_used.as_ref().map_or(issued, |used| seconds(&used.at));
     let role_of_token = grant.role.as_deref().and_then(role);
     let fits = !status.violating
@@ -122,7 +122,8 @@ fn may_pass(
                         .default
                         .as_ref()
                         .filter(|_| expiry.required && credential.expires_at.is_none());
-                    (ends || !expiry.required)
+                    let sets_one = expiry.max.is_some() || expiry.default.is_some();
+                    (!expiry.required || sets_one || says_its_end)
                         && [expiry.max.as_ref(), default]
                             .into_iter()
                             .flatten()
@@ -189,17 +190,23 @@ pub(super) fn token_object() -> impl Strategy<Value = Value> {
         some_of(&["queries:block", "users:*"]),
         prop_oneof![Just(None), some_of(&["web", "shop", "gone"]).prop_map(Some)],
         mostly(vec![], vec![vec!["one"], vec!["two"], vec!["one", "gone"]]),
+        any::<bool>(),
     );
     let user = mostly(None, vec![Some("ann"), Some("bob")]);
     (life, record, rights, user, mostly(false, vec![true])).prop_map(
-        |(life, (issued, used, violating), (role, permissions, projects, filters), user, dying)| {
+        |(life, (issued, used, violating), (role, permissions, projects, filters, says_its_end), user, dying)| {
             let (state, not_before, expires, retired, suspended) = life;
             let mut token = token("a", &[credential(1, state)]);
             let type_ = if user.is_some() { "Personal" } else { "Organisation" };
             token["spec"] = json!({
                 "organisation": "acme", "type": type_, "user": user, "role": "Boss", "suspended": suspended, "notBefore": not_before,
             });
-            token["status"]["grant"] = json!({ "role": role, "permissions": permissions, "projects": projects, "ipFilters": filters });
+            // An end that the token does not ask for is one that a policy gave it.
+            let lifetime = expires.filter(|_| says_its_end).map(|at| json!({ "at": at }));
+            if let Some(lifetime) = &lifetime {
+                token["spec"]["expiry"] = lifetime.clone();
+            }
+            token["status"]["grant"] = json!({ "role": role, "permissions": permissions, "projects": projects, "ipFilters": filters, "expiry": lifetime });
             token["status"]["credentials"][0]["expiresAt"] = json!(expires);
             token["status"]["credentials"][0]["retiredAt"] = json!(retired);
             token["status"]["credentials"][0]["issuedAt"] = json!(issued);

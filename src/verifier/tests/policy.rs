@@ -128,11 +128,7 @@ fn what_outlives_a_policy_has_expired_and_its_end_is_told_as_the_policy_has_it()
         ),
         (json!(null), json!({ "default": "1d" }), "never"),
         (json!(null), json!({ "required": true }), "policy"),
-        (
-            json!("2026-07-02T00:00:00Z"),
-            json!({ "required": true }),
-            "2026-07-02T00:00:00Z",
-        ),
+        (json!("2026-07-02T00:00:00Z"), json!({ "required": true }), "policy"),
     ] {
         let index = index_with(|token| token["status"]["credentials"][0]["expiresAt"] = own.clone());
         index.apply_policy(&policy("a", json!({ "expiry": expiry })));
@@ -143,6 +139,21 @@ fn what_outlives_a_policy_has_expired_and_its_end_is_told_as_the_policy_has_it()
         };
         assert_eq!(found, expected, "{own} {expiry}");
     }
+}
+
+#[test]
+fn a_token_must_say_when_it_expires_whatever_end_another_policy_gives_it() {
+    let code_of = |lifetime: Value, more: &[Value]| {
+        let index = index_with(|token| token["status"]["grant"]["expiry"] = lifetime);
+        index.apply_policy(&policy("a", json!({ "expiry": { "required": true } })));
+        for expiry in more {
+            index.apply_policy(&policy("b", json!({ "expiry": expiry })));
+        }
+        code(&index)
+    };
+    assert_eq!(code_of(json!({ "after": "300d" }), &[]), "valid");
+    assert_eq!(code_of(json!(null), &[json!({ "max": "300d" })]), "policy");
+    assert_eq!(code_of(json!({ "limit": "300d" }), &[]), "policy");
 }
 
 #[test]

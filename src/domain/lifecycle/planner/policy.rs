@@ -114,7 +114,7 @@ impl Planner<'_> {
     fn shorten(&mut self) {
         if let Some(grant) = &mut self.status.grant {
             let known = grant.expiry.as_ref().and_then(|expiry| expiry.limit.clone());
-            let has_end = known.is_some() || asks_for_an_end(grant);
+            let has_end = known.is_some() || grant.asks_for_an_end();
             let left = self.limits.remaining_lifetime(has_end);
             set_limit(grant, [known, left].into_iter().flatten().min());
         }
@@ -140,7 +140,7 @@ impl Planner<'_> {
 
     /// A grant for a credential that is yet to be made: what policies left of the one before is no matter.
     pub(super) fn limited_anew(&self, mut grant: Grant) -> Grant {
-        let limit = self.limits.lifetime(asks_for_an_end(&grant));
+        let limit = self.limits.lifetime(grant.asks_for_an_end());
         set_limit(&mut grant, limit);
         grant
     }
@@ -187,11 +187,6 @@ fn compliance(judged: &policy::Verdict) -> Finding {
             ),
         ),
     }
-}
-
-fn asks_for_an_end(grant: &Grant) -> bool {
-    let expiry = grant.expiry.as_ref();
-    expiry.is_some_and(|expiry| expiry.after.is_some() || expiry.at.is_some())
 }
 
 fn set_limit(grant: &mut Grant, limit: Option<Duration>) {
