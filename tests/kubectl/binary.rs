@@ -27,6 +27,19 @@ async fn once_ends_with_zero_when_every_token_is_ready() {
 }
 
 #[tokio::test]
+async fn each_of_the_five_products_folders_applies_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = path(&folder, "kubeconfig");
+    let mut arguments = vec!["sandbox", "--once", "--kubeconfig", &kubeconfig];
+    let products = ["appetize", "fingoti", "finout", "logscale", "royaltyport"];
+    let folders = products.map(|name| format!("examples/systems/{name}"));
+    arguments.extend(folders.iter().flat_map(|folder| ["--apply", folder]));
+    let (code, said) = Process::start(&arguments).end().await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.matches("apitoken.tokenwright.dev/").count(), 13, "{said}");
+}
+
+#[tokio::test]
 async fn once_ends_with_one_and_the_reasons_when_a_token_is_refused() {
     let folder = TempDir::new().unwrap();
     let kubeconfig = path(&folder, "kubeconfig");

@@ -19,7 +19,7 @@ use crate::{members::can, process::LIMIT, question::Question, stage::Stage};
 /// Applies the product's manifests, its tokens as the member who manages them, and waits until each of them is ready.
 async fn set_up(stage: &Stage, manager: &str) {
     let folder = format!("{}/examples/systems/{}", env!("CARGO_MANIFEST_DIR"), stage.name);
-    for file in ["organisation.yaml", "access.yaml", "policies.yaml"] {
+    for file in ["organisation.yaml", "people.yaml", "policies.yaml"] {
         let path = format!("{folder}/{file}");
         if file != "policies.yaml" || fs::exists(&path).unwrap() {
             stage.run(&["apply", "--filename", &path]).await;
