@@ -8,6 +8,9 @@ use tokenwright::{
     cli,
 };
 
+#[global_allocator]
+static ALLOCATOR: tokenwright::Allocator = tokenwright::Allocator;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // Two crates of the dependencies could provide the cryptography; say which.

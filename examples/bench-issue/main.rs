@@ -16,6 +16,9 @@ use self::{
     report::{Report, Restart},
 };
 
+#[global_allocator]
+static ALLOCATOR: tokenwright::Allocator = tokenwright::Allocator;
+
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// Measure how fast the controller issues tokens, and what it asks of the API server and of the machine.

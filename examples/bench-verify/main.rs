@@ -26,6 +26,9 @@ use self::{
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
+#[global_allocator]
+static ALLOCATOR: tokenwright::Allocator = tokenwright::Allocator;
+
 /// Measure how fast the verifier decides and answers, and how much memory tokens take.
 ///
 /// First decisions in this process, with each of the given numbers of tokens, then with several threads. Then a verifier
