@@ -7,12 +7,12 @@ use k8s_openapi::api::{
     rbac::v1::{Role, RoleBinding},
 };
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::{Value, json};
-use tokenwright::{api::condition, controller::Settings};
+use tokenwright::api::condition;
 
 use crate::cluster::Cluster;
 
@@ -33,17 +33,6 @@ async fn assigned(cluster: &Cluster) -> Option<(String, String, String)> {
 
 async fn reason(cluster: &Cluster) -> Option<String> {
     assigned(cluster).await.map(|(_, reason, _)| reason)
-}
-
-/// The names of what the project keeps.
-async fn kept(cluster: &Cluster) -> Vec<String> {
-    let roles = cluster.list::<Role>().await.into_iter();
-    let bindings = cluster.list::<RoleBinding>().await.into_iter();
-    roles
-        .map(|role| role.name_any())
-        .chain(bindings.map(|binding| binding.name_any()))
-        .filter(|name| name.starts_with("tokenwright:"))
-        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +57,7 @@ async fn assignees_may_read_that_secret_and_no_other_until_they_are_unassigned()
     assert_eq!(
         (
             may_read(&cluster, "bob").await,
-            kept(&cluster).await,
+            cluster.kept::<Role, RoleBinding>().await,
             reason(&cluster).await
         ),
         (false, vec![], None)
@@ -90,7 +79,13 @@ async fn everyone_is_every_member_as_they_come_and_go() {
     }
     cluster.organisation(json!({})).await;
     cluster.idle().await;
-    assert_eq!((may_read(&cluster, "bob").await, kept(&cluster).await), (false, vec![]));
+    assert_eq!(
+        (
+            may_read(&cluster, "bob").await,
+            cluster.kept::<Role, RoleBinding>().await
+        ),
+        (false, vec![])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +122,7 @@ async fn the_right_goes_with_the_secret_and_is_there_for_the_next() {
     assert_eq!(
         (
             may_read(&cluster, "ann").await,
-            kept(&cluster).await,
+            cluster.kept::<Role, RoleBinding>().await,
             reason(&cluster).await.as_deref()
         ),
         (false, vec![], Some("NothingToRead"))
@@ -151,7 +146,13 @@ async fn a_secret_of_somebody_elses_is_never_shown_to_assignees() {
         (token.ready().1, reason(&cluster).await.as_deref()),
         ("SecretConflict", Some("NothingToRead"))
     );
-    assert_eq!((may_read(&cluster, "eve").await, kept(&cluster).await), (false, vec![]));
+    assert_eq!(
+        (
+            may_read(&cluster, "eve").await,
+            cluster.kept::<Role, RoleBinding>().await
+        ),
+        (false, vec![])
+    );
 
     // Nor one that takes the place of the token's own.
     cluster.delete_secret("web").await;
@@ -189,7 +190,13 @@ async fn the_right_goes_with_the_token() {
     cluster.issue("web", user("ann")).await;
     cluster.tokens().delete("web", &DeleteParams::default()).await.unwrap();
     cluster.pass(Duration::from_secs(3)).await;
-    assert_eq!((may_read(&cluster, "ann").await, kept(&cluster).await), (false, vec![]));
+    assert_eq!(
+        (
+            may_read(&cluster, "ann").await,
+            cluster.kept::<Role, RoleBinding>().await
+        ),
+        (false, vec![])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,13 +238,7 @@ async fn what_is_not_ours_or_not_allowed_is_said_and_the_token_works_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_of_some_namespaces_keeps_the_assignees_there() {
-    let settings = Settings {
-        namespaces: vec!["lab".to_owned(), "shop".to_owned()],
-        clock_check: None,
-        watch_period: None,
-        ..Settings::default()
-    };
-    let mut cluster = Cluster::with_settings(settings).await;
+    let mut cluster = Cluster::watching(&["lab", "shop"]).await;
     cluster.run_controller();
     cluster.issue("web", user("ann")).await;
     assert!(may_read(&cluster, "ann").await);

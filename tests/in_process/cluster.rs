@@ -14,7 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use kube_sandbox::{RequestRecord, Sandbox, User};
@@ -44,6 +44,24 @@ pub(crate) struct Cluster {
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
+/// The settings of a controller that watches these namespaces, or all if there are none, and has no timer but those of
+/// the tokens: years pass in leaps.
+pub(crate) fn timeless(namespaces: &[&str]) -> Settings {
+    Settings {
+        namespaces: namespaces.iter().map(ToString::to_string).collect(),
+        clock_check: None,
+        watch_period: None,
+        ..Settings::default()
+    }
+}
+
+/// The processor time of this thread, on which everything of a test runs: other tests beside it do not count.
+pub(crate) fn cpu_time() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)
+        .try_into()
+        .unwrap()
+}
+
 /// Time that passes as tokio's does: not at all, until everybody waits.
 fn paused_clock() -> Clock {
     let (start, epoch): (Timestamp, Instant) = (START.parse().unwrap(), Instant::now());
@@ -60,13 +78,12 @@ impl Cluster {
     }
 
     pub(crate) async fn without_controller() -> Self {
-        Self::with_settings(Settings {
-            // No timer but those of the tokens: years pass in leaps.
-            clock_check: None,
-            watch_period: None,
-            ..Settings::default()
-        })
-        .await
+        Self::watching(&[]).await
+    }
+
+    /// A cluster whose controller, once it runs, watches these namespaces.
+    pub(crate) async fn watching(namespaces: &[&str]) -> Self {
+        Self::with_settings(timeless(namespaces)).await
     }
 
     pub(crate) async fn with_settings(settings: Settings) -> Self {
@@ -345,6 +362,20 @@ impl Cluster {
             .await
             .unwrap()
             .items
+    }
+
+    /// The names of the roles and bindings of these kinds that the controller keeps.
+    pub(crate) async fn kept<R, B>(&self) -> Vec<String>
+    where
+        R: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+        B: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+    {
+        let roles = self.list::<R>().await.into_iter().map(|role| role.name_any());
+        let bindings = self.list::<B>().await.into_iter().map(|binding| binding.name_any());
+        roles
+            .chain(bindings)
+            .filter(|name| name.starts_with("tokenwright:"))
+            .collect()
     }
 
     /// The writes that were accepted since this was last called, as `verb resource`. Events are left out.

@@ -4,7 +4,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, cpu_time};
 
 const THREE_WRITES: [&str; 3] = ["update apitokens/status", "create secrets", "update apitokens/status"];
 
@@ -61,13 +61,6 @@ async fn nothing_is_written_when_nothing_is_to_do_nor_after_a_restart() {
     cluster.run_controller();
     cluster.pass_hours(24).await;
     assert_eq!(cluster.writes(), [""; 0]);
-}
-
-/// The processor time of this thread, on which everything of a test runs: other tests beside it do not count.
-fn cpu_time() -> Duration {
-    rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)
-        .try_into()
-        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::{
-    Api, ResourceExt,
+    Api,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::{Value, json};
-use tokenwright::{
-    api::{Organisation, condition},
-    controller::Settings,
-};
+use tokenwright::api::{Organisation, condition};
 
 use crate::cluster::Cluster;
 
@@ -63,17 +60,6 @@ fn bindings(cluster: &Cluster) -> Api<ClusterRoleBinding> {
     Api::all(cluster.client.clone())
 }
 
-/// The names of what the project keeps.
-async fn kept(cluster: &Cluster) -> Vec<String> {
-    let roles = cluster.list::<ClusterRole>().await.into_iter();
-    let bindings = cluster.list::<ClusterRoleBinding>().await.into_iter();
-    roles
-        .map(|role| role.name_any())
-        .chain(bindings.map(|binding| binding.name_any()))
-        .filter(|name| name.starts_with("tokenwright:"))
-        .collect()
-}
-
 #[tokio::test(start_paused = true)]
 async fn rights_follow_members_and_their_roles() {
     let cluster = start().await;
@@ -97,7 +83,7 @@ async fn rights_follow_members_and_their_roles() {
 
     change(&cluster, json!({})).await;
     assert_eq!(may(&cluster, "zoe").await, (false, false));
-    assert_eq!(kept(&cluster).await, [""; 0]);
+    assert_eq!(cluster.kept::<ClusterRole, ClusterRoleBinding>().await, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -168,7 +154,10 @@ async fn rights_go_with_their_organisation_and_come_back_with_another_of_its_nam
     organisations.delete("acme", &DeleteParams::default()).await.unwrap();
     cluster.pass(GATHERED).await;
     assert_eq!(
-        (may(&cluster, "ann").await, kept(&cluster).await),
+        (
+            may(&cluster, "ann").await,
+            cluster.kept::<ClusterRole, ClusterRoleBinding>().await
+        ),
         ((false, false), vec![])
     );
     change(&cluster, members(&[("zoe", "Owner")])).await;
@@ -272,7 +261,10 @@ async fn a_controller_grants_no_more_than_it_holds_and_says_what_it_lacks() {
         "{message}"
     );
     assert_eq!(
-        (may(&cluster, "ann").await, kept(&cluster).await),
+        (
+            may(&cluster, "ann").await,
+            cluster.kept::<ClusterRole, ClusterRoleBinding>().await
+        ),
         ((false, false), vec![])
     );
 
@@ -287,13 +279,7 @@ async fn a_controller_grants_no_more_than_it_holds_and_says_what_it_lacks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_of_some_namespaces_leaves_cluster_wide_rights_alone() {
-    let settings = Settings {
-        namespaces: vec!["shop".to_owned()],
-        clock_check: None,
-        watch_period: None,
-        ..Settings::default()
-    };
-    let mut cluster = Cluster::with_settings(settings).await;
+    let mut cluster = Cluster::watching(&["shop"]).await;
     let touched = cluster
         .sandbox
         .faults()
@@ -301,7 +287,7 @@ async fn a_controller_of_some_namespaces_leaves_cluster_wide_rights_alone() {
     cluster.run_controller();
     change(&cluster, members(&[("ann", "Admin")])).await;
     assert_eq!(
-        (kept(&cluster).await, touched.hits()),
+        (cluster.kept::<ClusterRole, ClusterRoleBinding>().await, touched.hits()),
         (vec![], 1),
         "one is this test's own list"
     );

@@ -9,8 +9,6 @@ use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 use tokenwright::api::{Organisation, TokenCounts};
 
-use tokenwright::controller::Settings;
-
 use crate::{cluster::Cluster, deployed::CONTROLLER};
 
 async fn counts(cluster: &Cluster) -> TokenCounts {
@@ -47,13 +45,7 @@ async fn an_organisation_counts_its_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn a_controller_that_sees_some_namespaces_does_not_count() {
-    let settings = Settings {
-        namespaces: vec!["shop".to_owned()],
-        clock_check: None,
-        watch_period: None,
-        ..Settings::default()
-    };
-    let mut cluster = Cluster::with_settings(settings).await;
+    let mut cluster = Cluster::watching(&["shop"]).await;
     cluster.run_controller();
     assert_eq!(cluster.issue("web", json!({})).await.ready(), ("True", "Issued"));
     cluster.pass(Duration::from_secs(5)).await;

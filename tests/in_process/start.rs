@@ -2,7 +2,6 @@ use std::{sync::Arc, time::Duration};
 
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
-use tokenwright::controller::Settings;
 
 use crate::cluster::Cluster;
 
@@ -67,13 +66,7 @@ async fn a_controller_that_is_stopped_before_everything_is_listed_judges_nothing
 #[tokio::test(start_paused = true)]
 async fn it_is_ready_only_when_every_namespace_is_listed() {
     for resource in ["apitokens", "secrets"] {
-        let mut cluster = Cluster::with_settings(Settings {
-            namespaces: vec!["blog".to_owned(), "shop".to_owned()],
-            clock_check: None,
-            watch_period: None,
-            ..Settings::default()
-        })
-        .await;
+        let mut cluster = Cluster::watching(&["blog", "shop"]).await;
         cluster.create_namespace("blog").await;
         delay(&cluster, resource, Some("shop"));
         cluster.run_controller();
