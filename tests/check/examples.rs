@@ -7,7 +7,7 @@ use tokenwright::check::{File, check as check_texts};
 
 use crate::{
     example::{self, Expected},
-    run::{ROOT, check},
+    run::{ROOT, check, check_with_input},
 };
 
 /// Examples that are there to be refused.
@@ -57,6 +57,17 @@ fn what_is_in_order_passes() {
         checked += 1;
     }
     assert!(checked >= 2, "only {checked} examples");
+}
+
+#[test]
+fn the_token_that_the_readme_shows_is_in_order() {
+    let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+    let (_, shown) = readme.split_once("```yaml\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    // Of the organisation that the first try makes.
+    let ended = check_with_input("examples", &["--strict", "quickstart.yaml", "-"], shown);
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), ""), "{}", ended.err);
+    assert!(ended.err.starts_with("2 files, "), "{}", ended.err);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     helm::{RELEASED, helm},
     pods,
-    render::{Objects, file, identity, kustomize, kustomize_folder},
+    render::{Objects, file, identity, kustomize, kustomize_folder, shown},
     servers::{INSTALLING, PATIENCE},
     support::{Server, until},
 };
@@ -24,7 +24,8 @@ use crate::{
 /// The policy that writes who creates a token, and its binding.
 const STAMP: &str = "tokenwright-created-by";
 
-fn render(values: &Value) -> Objects {
+/// What the chart makes of these values.
+pub(crate) fn render(values: &Value) -> Objects {
     let files = helm("render", values, None).unwrap();
     let files = files.as_object().unwrap();
     let manifests = files.iter().filter(|(name, _)| name.ends_with(".yaml"));
@@ -77,12 +78,11 @@ fn comparable(objects: &Objects) -> BTreeMap<[String; 3], Value> {
 
 #[test]
 fn the_chart_makes_what_the_overlays_make() {
-    let many = json!({
-        "controller": { "replicas": 2 },
-        "verifier": {
-            "autoscaling": { "enabled": true }, "priorityClass": { "create": true }, "spread": "DoNotSchedule",
-        },
-    });
+    let many = shown("docs/install.md").pop().unwrap();
+    assert!(
+        many["verifier"].is_object(),
+        "{many} are not the values that do what ha does"
+    );
     let monitored = json!({
         "serviceMonitor": { "enabled": true }, "alerts": { "enabled": true }, "dashboard": { "enabled": true },
     });

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokenwright::api::condition::Reason;
 
 use crate::{
-    render::{file, kustomize_folder},
+    render::{documents, file, kustomize_folder},
     servers::INSTALLING,
     support::{Server, on_every_server},
 };
@@ -109,10 +109,6 @@ fn object(kind: &str, generation: u64, conditions: &[(&str, &str, Reason)]) -> V
         object["status"] = json!({ "observedGeneration": 1, "conditions": conditions });
     }
     object
-}
-
-fn documents(path: &str) -> Vec<Value> {
-    serde_saphyr::from_multiple(&fs::read_to_string(file(path)).unwrap()).unwrap()
 }
 
 /// What a script says of objects.

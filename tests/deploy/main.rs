@@ -15,5 +15,6 @@ mod monitoring;
 mod pods;
 mod reference;
 mod render;
+mod schemas;
 mod servers;
 mod workloads;

@@ -1,6 +1,7 @@
 //! Overlays as `kubectl kustomize` renders them.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,6 +21,19 @@ pub(crate) fn file(path: &str) -> PathBuf {
 pub(crate) fn overlay(name: &str) -> String {
     let folder = file("deploy/kustomize/overlays").join(name);
     folder.to_str().unwrap().to_owned()
+}
+
+/// The documents of a file of YAML, as they are.
+pub(crate) fn documents(path: &str) -> Vec<Value> {
+    serde_saphyr::from_multiple(&fs::read_to_string(file(path)).unwrap()).unwrap()
+}
+
+/// What a page shows as YAML, each block as it is.
+pub(crate) fn shown(path: &str) -> Vec<Value> {
+    let page = fs::read_to_string(file(path)).unwrap();
+    let blocks = page.split("\n```yaml\n").skip(1);
+    let blocks = blocks.map(|rest| rest.split_once("\n```").unwrap().0);
+    blocks.map(|block| serde_saphyr::from_str(block).unwrap()).collect()
 }
 
 /// All objects of an overlay.
@@ -74,4 +88,10 @@ pub(crate) fn identity(object: &Value) -> [String; 3] {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let metadata = &object["metadata"];
     [&object["kind"], &metadata["namespace"], &metadata["name"]].map(text)
+}
+
+impl From<Objects> for Vec<Value> {
+    fn from(objects: Objects) -> Self {
+        objects.0
+    }
 }
