@@ -1,10 +1,6 @@
 //! What Argo CD and Flux make of the objects' conditions, by examples/gitops.
 
-use std::{
-    fs,
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::fs;
 
 use cel::{Context, Program, Value as CelValue};
 use kube_sandbox::testing::{Kubectl, Tool};
@@ -12,6 +8,7 @@ use serde_json::{Value, json};
 use tokenwright::api::condition::Reason;
 
 use crate::{
+    python::python,
     render::{documents, file, kustomize_folder},
     servers::INSTALLING,
     support::{Server, on_every_server},
@@ -113,20 +110,8 @@ fn object(kind: &str, generation: u64, conditions: &[(&str, &str, Reason)]) -> V
 
 /// What a script says of objects.
 fn run_lua(script: &Value, objects: &[&Value]) -> Vec<Value> {
-    let home = LUA.locate().unwrap();
-    let mut child = Command::new("python3")
-        .arg(file("tests/deploy/lua.py"))
-        .arg(home.ancestors().nth(2).unwrap())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let wanted = json!({ "script": script, "objects": objects }).to_string();
-    child.stdin.take().unwrap().write_all(wanted.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
+    let said = python("lua.py", &LUA, &json!({ "script": script, "objects": objects }));
+    serde_json::from_value(said).unwrap()
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod support;
 
 mod chart;
+mod dashboard;
 mod documents;
 mod gitops;
 mod helm;
@@ -13,6 +14,8 @@ mod image;
 mod manifests;
 mod monitoring;
 mod pods;
+mod promql;
+mod python;
 mod reference;
 mod render;
 mod schemas;
