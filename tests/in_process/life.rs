@@ -81,8 +81,8 @@ async fn ninety_day_tokens_rotate_for_ten_years_in_no_time() {
         );
         assert!(token.held().is_some());
     }
-    // A second is the aim and what it takes on a machine of its own; this build is not optimised, and tests run beside.
-    assert!(quickest < Duration::from_secs(2), "ten years took {quickest:?}");
+    // Half of it is what it takes, although this build is not optimised.
+    assert!(quickest < Duration::from_secs(1), "ten years took {quickest:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -47,10 +47,11 @@ impl CompiledSchema {
     /// The object's metadata is checked only as far as the schema speaks of it; see [`crate::validate::metadata`].
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = validation::validate(&self.root, object, old);
-        if old.is_none_or(|old| self.repeated_items(old).is_empty()) {
-            errors.extend(self.repeated_items(object));
+        let repeated = self.repeated_items(object);
+        if !repeated.is_empty() && old.is_none_or(|old| self.repeated_items(old).is_empty()) {
+            errors.extend(repeated);
         }
-        if !self.root.has_rules() {
+        if !self.root.has_rules {
             return errors;
         }
         if errors.iter().any(|error| blocks_rules(error.kind)) {

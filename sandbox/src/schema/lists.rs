@@ -8,6 +8,9 @@ use super::shape::child_path;
 
 /// The items that are there twice; each is reported once, however often it is repeated.
 pub(crate) fn validate(node: &Node, path: &str, value: &Value, errors: &mut Vec<FieldError>) {
+    if !node.has_unique_items {
+        return;
+    }
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {

@@ -10,6 +10,7 @@ mod lists;
 mod node;
 mod openapi_rules;
 mod pattern;
+mod regex_functions;
 mod rule;
 mod rule_results;
 mod rule_types;

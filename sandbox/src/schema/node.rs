@@ -98,6 +98,10 @@ pub(crate) struct Node {
     pub(crate) list_type: ListType,
     pub(crate) map_keys: Vec<String>,
     pub(crate) rules: Vec<Rule>,
+    /// Whether a rule stands here or further down.
+    pub(crate) has_rules: bool,
+    /// Whether a list whose items have to differ stands here or further down.
+    pub(crate) has_unique_items: bool,
 }
 
 impl Node {
@@ -115,7 +119,7 @@ impl Node {
                 .map(|all| all.iter().map(Self::read).collect())
                 .unwrap_or_default()
         };
-        Self {
+        let mut node = Self {
             kind,
             nullable: flag("nullable"),
             format: format.map(str::to_owned),
@@ -178,7 +182,21 @@ impl Node {
                 .as_array()
                 .map(|rules| rules.iter().map(Rule::read).collect())
                 .unwrap_or_default(),
-        }
+            has_rules: false,
+            has_unique_items: false,
+        };
+        node.has_rules = !node.rules.is_empty() || node.parts().any(|part| part.has_rules);
+        node.has_unique_items = node.list_type != ListType::Atomic || node.parts().any(|part| part.has_unique_items);
+        node
+    }
+
+    /// What its fields and items are.
+    fn parts(&self) -> impl Iterator<Item = &Self> {
+        let additional = match &self.additional {
+            Some(Additional::Schema(node)) => Some(&**node),
+            _ => None,
+        };
+        self.properties.values().chain(self.items.as_deref()).chain(additional)
     }
 
     /// The node of a field: a property, or what a map's values are.
@@ -202,14 +220,6 @@ impl Node {
             true => matches!(kind, Type::Integer | Type::String),
             false => self.kind == Some(kind),
         }
-    }
-
-    /// Whether a rule stands here or further down.
-    pub(crate) fn has_rules(&self) -> bool {
-        !self.rules.is_empty()
-            || self.properties.values().any(Self::has_rules)
-            || self.items.as_ref().is_some_and(|items| items.has_rules())
-            || matches!(&self.additional, Some(Additional::Schema(node)) if node.has_rules())
     }
 }
 

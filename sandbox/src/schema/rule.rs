@@ -17,26 +17,34 @@ pub(crate) struct Rule {
     pub(crate) field_path: String,
     pub(crate) optional_old: bool,
     pub(crate) uses_old: bool,
+    /// Whether it, or what is said when it is broken, refers to `oldSelf`.
+    pub(crate) reads_old: bool,
 }
 
 impl Rule {
     pub(crate) fn read(rule: &Value) -> Self {
         let text = |name: &str| rule[name].as_str().unwrap_or_default();
         let program = compile(text("rule"));
-        let uses_old = program
-            .as_ref()
-            .is_ok_and(|program| program.references().has_variable("oldSelf"));
+        let message_expression = Some(text("messageExpression"))
+            .filter(|text| !text.trim().is_empty())
+            .map(compile);
+        let reads_old = |program: &Result<Arc<Program>, String>| {
+            program
+                .as_ref()
+                .is_ok_and(|program| program.references().has_variable("oldSelf"))
+        };
+        let uses_old = reads_old(&program);
+        let reads_old = uses_old || message_expression.as_ref().is_some_and(reads_old);
         Self {
             source: text("rule").trim().to_owned(),
             program,
             message: text("message").trim().to_owned(),
-            message_expression: Some(text("messageExpression"))
-                .filter(|text| !text.trim().is_empty())
-                .map(compile),
+            message_expression,
             reason: rule["reason"].as_str().map(str::to_owned),
             field_path: normalise_path(text("fieldPath")),
             optional_old: rule["optionalOldSelf"].as_bool().unwrap_or(false),
             uses_old,
+            reads_old,
         }
     }
 

@@ -45,7 +45,7 @@ impl<'a> Ratchet<'a> {
 /// The broken rules of an object, by its schema's root node.
 pub(crate) fn validate(root: &Node, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    if root.has_rules() {
+    if root.has_rules {
         let ratchet = Ratchet {
             here: old.map(|old| (root, object, old)),
             above: None,
@@ -73,7 +73,7 @@ fn walk<'a>(
     }
     match value {
         Value::Array(items) => {
-            let Some(item_node) = node.items.as_deref().filter(|node| node.has_rules()) else {
+            let Some(item_node) = node.items.as_deref().filter(|node| node.has_rules) else {
                 return;
             };
             for (index, item) in items.iter().enumerate() {
@@ -94,7 +94,7 @@ fn walk<'a>(
             for (name, value) in fields {
                 let old_value = correlation::field(old, name);
                 if let Some(property) = node.properties.get(name) {
-                    if property.has_rules() {
+                    if property.has_rules {
                         let ratchet =
                             match is_resource && path.is_empty() && matches!(name.as_str(), "apiVersion" | "kind") {
                                 true => Ratchet {
@@ -114,7 +114,7 @@ fn walk<'a>(
                         );
                     }
                 } else if let Some(Additional::Schema(child)) = &node.additional
-                    && child.has_rules()
+                    && child.has_rules
                 {
                     let ratchet = ratchet.descend(child, value, old_value);
                     walk(
@@ -142,11 +142,17 @@ fn run_rules(
     is_resource: bool,
     errors: &mut Vec<FieldError>,
 ) {
-    let this = to_cel(node, value, is_resource);
-    let before = old.map(|old| to_cel(node, old, is_resource));
+    let before = old.filter(|_| node.rules.iter().any(|rule| rule.reads_old));
+    let before = before.map(|old| to_cel(node, old, is_resource));
+    // One scope for all of them: to put a value into a scope converts the whole of it.
+    let mut with_plain_old = FUNCTIONS.new_inner_scope();
+    with_plain_old.add_variable_from_value("self", to_cel(node, value, is_resource));
+    if let Some(before) = &before {
+        with_plain_old.add_variable_from_value("oldSelf", before.clone());
+    }
     let kind_name = node.kind.map_or("", Type::name);
     for rule in &node.rules {
-        if rule.source.is_empty() || (rule.uses_old && before.is_none() && !rule.optional_old) {
+        if rule.source.is_empty() || (rule.uses_old && old.is_none() && !rule.optional_old) {
             continue;
         }
         let program = match &rule.program {
@@ -157,19 +163,18 @@ fn run_rules(
                 continue;
             }
         };
-        let mut scope = FUNCTIONS.new_inner_scope();
-        scope.add_variable_from_value("self", this.clone());
-        if rule.optional_old {
+        let with_optional_old = rule.optional_old.then(|| {
             let before = before.clone().map_or_else(OptionalValue::none, OptionalValue::of);
+            let mut scope = with_plain_old.new_inner_scope();
             scope.add_variable_from_value("oldSelf", Cel::Opaque(Arc::new(before)));
-        } else if let Some(before) = &before {
-            scope.add_variable_from_value("oldSelf", before.clone());
-        }
-        match program.execute(&scope) {
+            scope
+        });
+        let scope = with_optional_old.as_ref().unwrap_or(&with_plain_old);
+        match program.execute(scope) {
             Ok(Cel::Bool(true)) => {}
             Ok(Cel::Bool(false)) => {
                 if rule.uses_old || !ratchet.holds() {
-                    errors.push(failure(rule, node, path, value, &message(rule, &scope)));
+                    errors.push(failure(rule, node, path, value, &message(rule, scope)));
                 }
             }
             Ok(_) => errors.push(FieldError::invalid(

@@ -11,9 +11,17 @@ use serde_json::Value;
 
 use super::formats::{self, Format};
 use super::node::{Additional, Node, Type};
+use super::regex_functions;
 
 /// The functions of Kubernetes' CEL, without variables.
-pub(crate) static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
+pub(crate) static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| {
+    let mut functions = Context::default().with_all();
+    regex_functions::register(&mut functions);
+    functions
+});
+/// How CEL itself makes values of its own types of a text `x`.
+static AS_TIMESTAMP: LazyLock<Option<Program>> = LazyLock::new(|| Program::compile("timestamp(x)").ok());
+static AS_DURATION: LazyLock<Option<Program>> = LazyLock::new(|| Program::compile("duration(x)").ok());
 
 const RESERVED: [&str; 21] = [
     "true",
@@ -130,10 +138,10 @@ fn visible_metadata(metadata: &Value) -> Cel {
 fn string_to_cel(node: &Node, text: &str) -> Cel {
     let plain = || Cel::String(Arc::new(text.to_owned()));
     match node.string_format {
-        Some(Format::DateTime) => convert("timestamp(x)", text).unwrap_or_else(plain),
-        Some(Format::Date) => convert("timestamp(x)", &format!("{text}T00:00:00Z")).unwrap_or_else(plain),
+        Some(Format::DateTime) => convert(AS_TIMESTAMP.as_ref(), text).unwrap_or_else(plain),
+        Some(Format::Date) => convert(AS_TIMESTAMP.as_ref(), &format!("{text}T00:00:00Z")).unwrap_or_else(plain),
         Some(Format::Duration) => formats::duration_nanoseconds(text)
-            .and_then(|nanoseconds| convert("duration(x)", &format!("{nanoseconds}ns")))
+            .and_then(|nanoseconds| convert(AS_DURATION.as_ref(), &format!("{nanoseconds}ns")))
             .unwrap_or_else(plain),
         Some(Format::Byte) => match base64::engine::general_purpose::STANDARD.decode(text) {
             Ok(bytes) => Cel::Bytes(Arc::new(bytes)),
@@ -144,10 +152,10 @@ fn string_to_cel(node: &Node, text: &str) -> Cel {
 }
 
 /// Has CEL itself make a value of one of its types.
-fn convert(conversion: &str, text: &str) -> Option<Cel> {
+fn convert(conversion: Option<&Program>, text: &str) -> Option<Cel> {
     let mut scope = FUNCTIONS.new_inner_scope();
     scope.add_variable_from_value("x", text.to_owned());
-    Program::compile(conversion).ok()?.execute(&scope).ok()
+    conversion?.execute(&scope).ok()
 }
 
 fn plain_number(number: &serde_json::Number) -> Cel {
