@@ -53,6 +53,12 @@ fn generate() -> Schemas {
     all.add::<api::apps::v1::StatefulSet>("apps", "StatefulSet");
     all.add::<api::apps::v1::DaemonSet>("apps", "DaemonSet");
     all.add::<api::apps::v1::ReplicaSet>("apps", "ReplicaSet");
+    all.add::<api::autoscaling::v2::HorizontalPodAutoscaler>("autoscaling", "HorizontalPodAutoscaler");
+    all.add::<api::batch::v1::CronJob>("batch", "CronJob");
+    all.add::<api::batch::v1::Job>("batch", "Job");
+    all.add::<api::networking::v1::NetworkPolicy>("networking.k8s.io", "NetworkPolicy");
+    all.add::<api::policy::v1::PodDisruptionBudget>("policy", "PodDisruptionBudget");
+    all.add::<api::scheduling::v1::PriorityClass>("scheduling.k8s.io", "PriorityClass");
     all.add::<api::rbac::v1::Role>("rbac.authorization.k8s.io", "Role");
     all.add::<api::rbac::v1::RoleBinding>("rbac.authorization.k8s.io", "RoleBinding");
     all.add::<api::rbac::v1::ClusterRole>("rbac.authorization.k8s.io", "ClusterRole");

@@ -105,13 +105,7 @@ async fn workloads_are_taken_as_they_are(server: Server) {
     kubectl.ok(["apply", "--kustomize", &crds]).await;
     let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
     kubectl.ok(established).await;
-    // Which not every server here has.
-    let runs_jobs = kubectl.run(["get", "--raw", "/apis/batch/v1"]).await.success;
-    let served: Vec<&str> = FILES
-        .into_iter()
-        .filter(|name| runs_jobs || *name != "cronjob")
-        .collect();
-    for name in &served {
+    for name in FILES {
         let applied = kubectl.run(["apply", "--filename", &path(name)]).await;
         // Warnings are of Pod Security, and of what is deprecated.
         assert_eq!((applied.success, applied.stderr.as_str()), (true, ""), "{name}");
@@ -119,7 +113,7 @@ async fn workloads_are_taken_as_they_are(server: Server) {
         let changed: Vec<&str> = again.lines().filter(|line| !line.ends_with(" unchanged")).collect();
         assert_eq!(changed, [""; 0], "{name}");
     }
-    for name in served.iter().rev() {
+    for name in FILES.iter().rev() {
         kubectl.ok(["delete", "--filename", &path(name)]).await;
     }
     // Another test installs them by Helm, which takes over none that are there.

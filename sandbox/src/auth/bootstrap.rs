@@ -24,6 +24,7 @@ const CONTENT: &[(&str, &[&str])] = &[
         ],
     ),
     ("autoscaling", &["horizontalpodautoscalers"]),
+    ("batch", &["cronjobs", "jobs"]),
     ("networking.k8s.io", &["networkpolicies"]),
     ("policy", &["poddisruptionbudgets"]),
 ];

@@ -103,6 +103,8 @@ const STORED: &[Row] = &[
         true,
         true,
     ),
+    ("batch", "v1", "CronJob", "cronjobs", true, "cj", true, true),
+    ("batch", "v1", "Job", "jobs", true, "", true, true),
     ("coordination.k8s.io", "v1", "Lease", "leases", true, "", false, false),
     ("events.k8s.io", "v1", "Event", "events", true, "ev", false, false),
     (
@@ -303,6 +305,7 @@ fn selectable(plural: &str) -> Vec<String> {
             "status.nominatedNodeName",
         ],
         "replicasets" => &["status.replicas"],
+        "jobs" => &["status.successful"],
         "events" => &[
             "involvedObject.kind",
             "involvedObject.namespace",

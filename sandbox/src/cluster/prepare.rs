@@ -183,9 +183,10 @@ pub(super) fn admit(
 pub(super) fn counts_generations(resource: &Resource) -> bool {
     resource.custom.is_some()
         || resource.group == "apps" && resource.plural != "controllerrevisions"
+        || resource.group == "batch"
         || matches!(
             resource.plural.as_str(),
-            "customresourcedefinitions" | "networkpolicies" | "poddisruptionbudgets" | "pods"
+            "customresourcedefinitions" | "networkpolicies" | "poddisruptionbudgets" | "pods" | "priorityclasses"
         )
         || resource.group == "admissionregistration.k8s.io"
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::age;
 use super::column::{Column, number, text};
-use super::pod;
+use super::{batch, pod, surroundings};
 
 /// The columns of a builtin kind, or name and age.
 pub(crate) fn columns(group: &str, kind: &str) -> Vec<Column> {
@@ -67,11 +67,18 @@ pub(crate) fn columns(group: &str, kind: &str) -> Vec<Column> {
             columns
         }
         ("apps", "DaemonSet") => daemon_sets(),
+        ("batch", "Job") => batch::jobs(),
+        ("batch", "CronJob") => batch::cron_jobs(),
+        ("policy", "PodDisruptionBudget") => surroundings::budgets(),
+        ("autoscaling", "HorizontalPodAutoscaler") => surroundings::autoscalers(),
+        ("networking.k8s.io", "NetworkPolicy") => surroundings::network_policies(),
+        ("scheduling.k8s.io", "PriorityClass") => surroundings::priorities(),
+        ("admissionregistration.k8s.io", kind) => surroundings::admission(kind),
         _ => with_age(vec![Column::name()]),
     }
 }
 
-fn with_age(mut columns: Vec<Column>) -> Vec<Column> {
+pub(super) fn with_age(mut columns: Vec<Column>) -> Vec<Column> {
     columns.push(Column::age());
     columns
 }
@@ -84,7 +91,7 @@ fn size(map: &Value) -> usize {
     map.as_object().map_or(0, serde_json::Map::len)
 }
 
-fn or_none(text: String) -> Value {
+pub(super) fn or_none(text: String) -> Value {
     if text.is_empty() { "<none>".into() } else { text.into() }
 }
 
@@ -99,7 +106,7 @@ fn labels(map: &Value) -> Value {
     )
 }
 
-fn count(value: &Value) -> i64 {
+pub(super) fn count(value: &Value) -> i64 {
     value.as_i64().unwrap_or_default()
 }
 
@@ -113,7 +120,11 @@ fn ready_of_desired(object: &Value, _: Timestamp) -> Value {
 }
 
 fn of_containers(object: &Value, field: &str) -> Value {
-    let containers = object["spec"]["template"]["spec"]["containers"].as_array();
+    let spec = match &object["spec"]["jobTemplate"]["spec"] {
+        Value::Null => &object["spec"],
+        job => job,
+    };
+    let containers = spec["template"]["spec"]["containers"].as_array();
     let values: Vec<&str> = containers
         .into_iter()
         .flatten()
@@ -122,28 +133,28 @@ fn of_containers(object: &Value, field: &str) -> Value {
     values.join(",").into()
 }
 
-fn containers() -> Column {
+pub(super) fn containers() -> Column {
     text("Containers", "The template's containers", |object, _| {
         of_containers(object, "name")
     })
     .wide()
 }
 
-fn images() -> Column {
+pub(super) fn images() -> Column {
     text("Images", "The template's images", |object, _| {
         of_containers(object, "image")
     })
     .wide()
 }
 
-fn selector() -> Column {
+pub(super) fn selector() -> Column {
     text("Selector", "Which pods it looks after", |object, _| {
         selector_text(&object["spec"]["selector"])
     })
     .wide()
 }
 
-fn selector_text(selector: &Value) -> Value {
+pub(super) fn selector_text(selector: &Value) -> Value {
     let mut parts: Vec<String> = Vec::new();
     for (key, value) in selector["matchLabels"].as_object().into_iter().flatten() {
         parts.push(format!("{key}={}", value.as_str().unwrap_or_default()));

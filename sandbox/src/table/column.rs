@@ -87,6 +87,14 @@ impl Column {
         }
     }
 
+    /// Said to be of another type than text.
+    pub(crate) fn of_type(self, kind: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            ..self
+        }
+    }
+
     /// Shown only when more is asked for.
     pub(crate) fn wide(self) -> Self {
         Self { priority: 1, ..self }

@@ -1,10 +1,12 @@
 //! `meta.k8s.io/v1 Table`: what `kubectl get` prints.
 
 mod age;
+mod batch;
 mod builtin;
 mod column;
 mod json_path;
 mod pod;
+mod surroundings;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -263,6 +265,58 @@ mod tests {
                 "DaemonSet",
                 json!({"spec": {"template": template, "selector": {"matchLabels": {"a": "b"}}}, "status": {"numberReady": 1}}),
                 json!(["x", 0, 0, 1, 0, 0, "<none>", "60s", "c,d", "i,j", "a=b"]),
+            ),
+            (
+                "batch",
+                "CronJob",
+                json!({"spec": {"schedule": "@daily", "jobTemplate": {"spec": {"template": template}}},
+                    "status": {"active": [{}], "lastScheduleTime": "2026-11-21T09:58:00Z"}}),
+                json!(["x", "@daily", "<none>", "False", 1, "2m", "60s", "c,d", "i,j", "<none>"]),
+            ),
+            (
+                "batch",
+                "Job",
+                json!({"spec": {"parallelism": 3, "template": template, "selector": {"matchLabels": {"a": "b"}}},
+                    "status": {"startTime": "2026-11-21T09:58:00Z", "conditions": [{"type": "Suspended", "status": "True"}]}}),
+                json!(["x", "Suspended", "0/1 of 3", "2m", "60s", "c,d", "i,j", "a=b"]),
+            ),
+            (
+                "policy",
+                "PodDisruptionBudget",
+                json!({"spec": {"minAvailable": "50%"}, "status": {"disruptionsAllowed": 2}}),
+                json!(["x", "50%", "N/A", 2, "60s"]),
+            ),
+            (
+                "autoscaling",
+                "HorizontalPodAutoscaler",
+                json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}, "minReplicas": 3, "maxReplicas": 10,
+                    "metrics": [{"type": "Resource", "resource":
+                        {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}]}}),
+                json!(["x", "Deployment/d", "cpu: <unknown>/70%", "3", 10, 0, "60s"]),
+            ),
+            (
+                "networking.k8s.io",
+                "NetworkPolicy",
+                json!({"spec": {"podSelector": {"matchLabels": {"a": "b"}}}}),
+                json!(["x", "a=b", "60s"]),
+            ),
+            (
+                "scheduling.k8s.io",
+                "PriorityClass",
+                json!({"value": 5, "preemptionPolicy": "Never"}),
+                json!(["x", 5, false, "60s", "Never"]),
+            ),
+            (
+                "admissionregistration.k8s.io",
+                "ValidatingAdmissionPolicy",
+                json!({"spec": {"validations": [{}]}}),
+                json!(["x", 1, "<unset>", "60s"]),
+            ),
+            (
+                "admissionregistration.k8s.io",
+                "MutatingAdmissionPolicyBinding",
+                json!({"spec": {"policyName": "p"}}),
+                json!(["x", "p", "<unset>", "60s"]),
             ),
             (
                 "",

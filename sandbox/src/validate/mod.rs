@@ -1,5 +1,6 @@
 //! Defaults and validation of builtin kinds, and of the metadata of every object.
 
+mod batch;
 mod data;
 mod defaults;
 mod event;
@@ -7,6 +8,7 @@ mod fields;
 mod metadata;
 pub(crate) mod names;
 mod rbac;
+mod surroundings;
 mod workload;
 
 use jiff::Timestamp;
@@ -92,6 +94,12 @@ pub fn builtin(
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
             workload::validate_workload(kind, object, old, &mut errors);
         }
+        ("batch", "Job") => batch::validate_job(object, old, &mut errors),
+        ("batch", "CronJob") => batch::validate_cron_job(object, &mut errors),
+        ("policy", "PodDisruptionBudget") => surroundings::validate_budget(object, &mut errors),
+        ("autoscaling", "HorizontalPodAutoscaler") => surroundings::validate_autoscaler(object, &mut errors),
+        ("networking.k8s.io", "NetworkPolicy") => surroundings::validate_network_policy(object, &mut errors),
+        ("scheduling.k8s.io", "PriorityClass") => surroundings::validate_priority(object, old, &mut errors),
         ("coordination.k8s.io", "Lease") => event::validate_lease(object, &mut errors),
         ("rbac.authorization.k8s.io", "Role" | "ClusterRole") => {
             rbac::validate_role(object, kind == "Role", &mut errors);
@@ -113,6 +121,12 @@ fn default_builtin(group: &str, kind: &str, object: &mut Value, is_new: bool) {
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
             workload::default_workload(kind, object, is_new);
         }
+        ("batch", "Job") => batch::default_job(object, is_new),
+        ("batch", "CronJob") => batch::default_cron_job(object, is_new),
+        ("policy", "PodDisruptionBudget") => surroundings::default_budget(object, is_new),
+        ("autoscaling", "HorizontalPodAutoscaler") => surroundings::default_autoscaler(object, is_new),
+        ("networking.k8s.io", "NetworkPolicy") => surroundings::default_network_policy(object),
+        ("scheduling.k8s.io", "PriorityClass") => surroundings::default_priority(object),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => rbac::default_binding(object),
         _ => {}
     }
@@ -127,6 +141,25 @@ fn is_namespaced(group: &str, kind: &str) -> bool {
             | ("scheduling.k8s.io", "PriorityClass")
             | ("admissionregistration.k8s.io", _)
     )
+}
+
+/// Checks that none of these fields of `object`, which is at `path`, is a negative number.
+fn at_least_zero(path: &str, object: &Value, fields: &[&str], errors: &mut Vec<FieldError>) {
+    for field in fields {
+        if let Some(number) = object[*field].as_i64().filter(|number| *number < 0) {
+            let detail = "must be greater than or equal to 0";
+            errors.push(FieldError::invalid(format!("{path}.{field}"), number, detail));
+        }
+    }
+}
+
+/// Checks that a field of `object`, which is at `path`, has one of these values.
+fn one_of(path: &str, object: &Value, field: &str, values: &[&str], errors: &mut Vec<FieldError>) {
+    let value = object[field].as_str().unwrap_or_default();
+    if !values.contains(&value) {
+        let place = format!("{path}.{field}");
+        errors.push(FieldError::not_supported(place.trim_start_matches('.'), value, values));
+    }
 }
 
 #[cfg(test)]

@@ -190,6 +190,33 @@ pub(crate) fn config_key(text: &str) -> Vec<String> {
     wrong
 }
 
+/// The name of a port.
+pub(crate) fn port(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    if text.len() > 15 {
+        wrong.push(too_long(15));
+    }
+    let letter = |sign: char| sign.is_ascii_lowercase();
+    for (is_wrong, what) in [
+        (
+            text.is_empty()
+                || !text
+                    .chars()
+                    .all(|sign| letter(sign) || sign.is_ascii_digit() || sign == '-'),
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
+        (!text.contains(letter), "must contain at least one letter (a-z)"),
+        (text.contains("--"), "must not contain consecutive hyphens"),
+        (
+            text.starts_with('-') || text.ends_with('-'),
+            "must not begin or end with a hyphen",
+        ),
+    ] {
+        wrong.extend(is_wrong.then(|| what.to_owned()));
+    }
+    wrong
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

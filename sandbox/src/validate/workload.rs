@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::defaults::{default_pod_spec, default_to, object_in};
-use super::{metadata, names};
+use super::{at_least_zero, metadata, names};
 use crate::schema::{FieldError, text as wording};
 
 /// The defaults of a kind of workload.
@@ -92,15 +92,8 @@ fn is_empty_map(value: &Value) -> bool {
 /// Checks a Deployment, StatefulSet, DaemonSet or ReplicaSet, and with `old` what of it may change.
 pub(crate) fn validate_workload(kind: &str, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
     let spec = &object["spec"];
-    for name in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
-        if let Some(number) = spec[name].as_i64().filter(|number| *number < 0) {
-            errors.push(FieldError::invalid(
-                format!("spec.{name}"),
-                number,
-                "must be greater than or equal to 0",
-            ));
-        }
-    }
+    let numbers = ["replicas", "minReadySeconds", "revisionHistoryLimit"];
+    at_least_zero("spec", spec, &numbers, errors);
     validate_selector(kind, spec, errors);
     validate_template(&spec["template"], errors);
     if kind == "Deployment" {

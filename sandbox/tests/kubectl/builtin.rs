@@ -192,6 +192,102 @@ async fn apply_diff_and_roll_out() {
     bench.ok("rollout status deployment/web --timeout=20s").await;
 }
 
+const NIGHTLY: &str = r#"
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  schedule: "30 2 * * *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+          - {name: export, image: "export:1", env: [{name: A, value: "1"}]}
+"#;
+
+#[tokio::test]
+async fn jobs_are_there_and_do_not_run() {
+    let bench = Bench::new().await;
+    bench.write("nightly.yaml", NIGHTLY);
+    holds(
+        &bench.ok("apply -f nightly.yaml").await,
+        &["cronjob.batch/nightly created"],
+    );
+    holds(
+        &bench.ok("apply -f nightly.yaml").await,
+        &["cronjob.batch/nightly unchanged"],
+    );
+    bench.write("nightly.yaml", &NIGHTLY.replace("export:1", "export:2"));
+    holds(&bench.ok("apply -f nightly.yaml").await, &["configured"]);
+    let images = "get cj nightly -o jsonpath={.spec.jobTemplate.spec.template.spec.containers[*].image}";
+    assert_eq!(bench.ok(images).await, "export:2");
+    holds(
+        &bench.ok("get cronjobs").await,
+        &["SCHEDULE", "LAST SCHEDULE", "30 2 * * *", "False", "<none>"],
+    );
+    holds(
+        &bench.ok("describe cronjob nightly").await,
+        &["Concurrency Policy:", "Allow", "Successful Job History Limit:  3"],
+    );
+    bench.ok("create cronjob hourly --image=x:1 --schedule=@hourly").await;
+    bench.ok("create job once --from=cronjob/nightly").await;
+    holds(&bench.ok("get jobs").await, &["once", "Running", "0/1"]);
+    holds(&bench.ok("get all").await, &["cronjob.batch/hourly", "job.batch/once"]);
+    let label = "get job once -o jsonpath={.metadata.labels.batch\\.kubernetes\\.io/job-name}";
+    assert_eq!(bench.ok(label).await, "once");
+    holds(
+        &bench
+            .refused("create job never --image=x:1 --dry-run=server --namespace none")
+            .await,
+        &["namespaces \"none\" not found"],
+    );
+    bench.write("nightly.yaml", &NIGHTLY.replace("30 2 * * *", "30 2"));
+    holds(
+        &bench.refused("apply -f nightly.yaml").await,
+        &["spec.schedule: Invalid value: \"30 2\": expected exactly 5 fields, found 2"],
+    );
+    // The CronJob's own go with it.
+    bench.ok("delete cronjob nightly").await;
+    assert_eq!(bench.ok("get jobs -o name").await, "");
+}
+
+#[tokio::test]
+async fn what_surrounds_workloads_is_read_as_what_it_is() {
+    let bench = Bench::new().await;
+    for (manifest, field, shown) in [
+        (
+            "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: x}, spec: {maxUnavailable: 1}}",
+            "maxUnavailable",
+            "N/A",
+        ),
+        (
+            "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: x}, spec: {maxReplicas: 9, \
+             scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}}",
+            "maxReplicas",
+            "cpu: <unknown>/80%",
+        ),
+        (
+            "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: x}, spec: {podSelector: {}}}",
+            "podSelector",
+            "POD-SELECTOR",
+        ),
+        (
+            "{apiVersion: scheduling.k8s.io/v1, kind: PriorityClass, metadata: {name: x}, value: 7, description: d}",
+            "description",
+            "PreemptLowerPriority",
+        ),
+    ] {
+        bench.write("x.yaml", manifest);
+        bench.ok("apply -f x.yaml").await;
+        holds(&bench.ok("apply -f x.yaml").await, &["unchanged"]);
+        holds(&bench.ok("get -f x.yaml").await, &[shown]);
+        bench.write("x.yaml", &manifest.replace(field, "other"));
+        holds(&bench.refused("apply -f x.yaml").await, &["unknown field", "other"]);
+    }
+}
+
 #[tokio::test]
 async fn events() {
     let bench = Bench::new().await;
