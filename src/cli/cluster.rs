@@ -1,6 +1,6 @@
-//! Which cluster, and what of it.
+//! Which cluster.
 
-use std::{collections::BTreeSet, error::Error};
+use std::error::Error;
 
 use kube::{
     Client, Config,
@@ -41,22 +41,10 @@ pub(super) async fn find(arguments: &ClusterArguments) -> Result<Config, Box<dyn
     })
 }
 
-/// The names without what is empty, as in an empty variable or after a last comma, and each once: a namespace that is
-/// watched twice would have its tokens counted twice.
-pub(super) fn tidy(names: Vec<String>) -> Vec<String> {
-    let names = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-    let distinct: BTreeSet<String> = names.map(str::to_owned).collect();
-    distinct.into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn namespaces_are_named_once_and_never_empty() {
-        let tidied = |names: &str| tidy(names.split(',').map(str::to_owned).collect());
-        assert_eq!(tidied(""), [""; 0]);
-        assert_eq!(tidied("shop, blog,shop,"), ["blog", "shop"]);
+/// These namespaces, for a log. None stand for all.
+pub(super) fn scope(namespaces: &[String]) -> String {
+    match namespaces {
+        [] => "all".to_owned(),
+        names => names.join(","),
     }
 }

@@ -9,7 +9,7 @@ use tower::layer::layer_fn;
 use super::{Outcome, asked_to_end, cluster, listen, probes};
 use crate::{
     api::{ApiToken, Organisation},
-    args::{ControllerArguments, ElectionArguments},
+    args::{ControllerArguments, ElectionArguments, Namespaces},
     clock::Clock,
     controller::{Controller, Settings},
     leader::{self, Election, Term},
@@ -24,8 +24,7 @@ const CRD_RETRY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the cluster's address cannot be found or read, the probes' address cannot be listened on, or the lease is lost.
-pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
-    arguments.namespaces = cluster::tidy(arguments.namespaces);
+pub async fn controller(arguments: ControllerArguments) -> Outcome {
     telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
     let config = cluster::find(&arguments.cluster).await?;
     let listener = listen(arguments.metrics, "--metrics").await?;
@@ -34,7 +33,8 @@ pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
     let ended = asked_to_end().shared();
     let probing = tokio::spawn(probes::serve(listener, metrics.clone(), ended.clone()));
     let (url, probes) = (&config.cluster_url, arguments.metrics);
-    tracing::info!(cluster = %url, %probes, namespaces = ?arguments.namespaces, "starting");
+    let namespaces = Namespaces::union(&arguments.namespaces);
+    tracing::info!(cluster = %url, %probes, namespaces = cluster::scope(&namespaces), "starting");
 
     if arguments.election.leader_elect {
         // The lease is asked for by a connection of its own, which work does not hold up.
@@ -42,11 +42,11 @@ pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
         let election = Client::try_from(config.clone())?;
         let election = Election::new(election, settings, term.clone(), Clock::system(), metrics.clone());
         let guarded = ClientBuilder::try_from(config)?.with_layer(&layer_fn(|inner| term.guard(inner)));
-        let work = work(guarded.build(), &arguments, metrics, ended.clone());
+        let work = work(guarded.build(), &arguments, namespaces, metrics, ended.clone());
         election.lead(work, ended).await?;
     } else {
         metrics.leads(true);
-        work(Client::try_from(config)?, &arguments, metrics, ended).await;
+        work(Client::try_from(config)?, &arguments, namespaces, metrics, ended).await;
     }
     tracing::info!("stopped");
     probing.await??;
@@ -56,14 +56,15 @@ pub async fn controller(mut arguments: ControllerArguments) -> Outcome {
 async fn work(
     client: Client,
     arguments: &ControllerArguments,
+    namespaces: Vec<String>,
     metrics: Arc<Metrics>,
     ended: impl Future<Output = ()> + Clone + Send,
 ) {
     tokio::select! {
         () = ended.clone() => {}
-        () = crds_installed(&client, &arguments.namespaces) => {
+        () = crds_installed(&client, &namespaces) => {
             let settings = Settings {
-                namespaces: arguments.namespaces.clone(),
+                namespaces,
                 concurrency: arguments.concurrency,
                 history: usize::from(arguments.history),
                 trust_created_by: arguments.trust_created_by,

@@ -6,7 +6,7 @@ use futures::FutureExt;
 
 use super::{Outcome, asked_to_end, cluster, listen, probes};
 use crate::{
-    args::VerifierArguments,
+    args::{Namespaces, VerifierArguments},
     clock::Clock,
     telemetry,
     verifier::{Listeners, Settings, Tls, Verifier},
@@ -30,6 +30,7 @@ pub async fn verifier(arguments: VerifierArguments) -> Outcome {
     let grpc = listen(arguments.grpc, "--grpc").await?;
 
     let probes_at = probed.local_addr()?;
+    let namespaces = cluster::scope(&settings.namespaces);
     let verifier = Verifier::new(client, settings, Clock::system());
     let ended = asked_to_end().shared();
     let probing = tokio::spawn(probes::serve(probed, verifier.judge(), ended.clone()));
@@ -39,6 +40,7 @@ pub async fn verifier(arguments: VerifierArguments) -> Outcome {
         grpc = %grpc.local_addr()?,
         probes = %probes_at,
         tls = tls.is_some(),
+        namespaces,
         "starting"
     );
     let listeners = Listeners {
@@ -55,7 +57,7 @@ pub async fn verifier(arguments: VerifierArguments) -> Outcome {
 fn settings(arguments: &VerifierArguments) -> Settings {
     let time = |duration: &crate::api::Duration| Duration::from_secs(duration.seconds());
     Settings {
-        namespaces: cluster::tidy(arguments.namespaces.clone()),
+        namespaces: Namespaces::union(&arguments.namespaces),
         max_staleness: time(&arguments.max_staleness),
         last_used_interval: time(&arguments.last_used_interval),
         trusted_proxies: arguments.trusted_proxies.clone(),

@@ -1,14 +1,21 @@
 //! The command line.
 
+mod namespaces;
+mod values;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{
-    api::{Duration, InvalidDuration},
-    domain::client_address::TrustedProxies,
-    telemetry::LogFormat,
+pub use namespaces::Namespaces;
+
+#[cfg(feature = "sandbox")]
+use self::values::loopback;
+use self::{
+    namespaces::namespace,
+    values::{address, lease_duration, log_filter, positive},
 };
+use crate::{api::Duration, domain::client_address::TrustedProxies, telemetry::LogFormat};
 
 /// An organisation's API tokens as Kubernetes resources.
 ///
@@ -42,7 +49,7 @@ pub enum Command {
 const CHECK: &str = "\
 Judge manifests before they are applied, as in a pull request.
 
-Judged are Organisations, ApiTokens and TokenPolicies: by their schema, as the API server would; for what is there twice; \
+It judges Organisations, ApiTokens and TokenPolicies: by their schema, as the API server would; for duplicates; \
 and by what the controller would say of their organisations, roles, permissions, projects, IP filters, members and \
 policies. Objects of other kinds are passed over, but the labels of Namespaces count.
 
@@ -52,7 +59,7 @@ has under the same name, and for a changed Organisation or TokenPolicy you are t
 would hit. The cluster is only read.
 
 It ends with 0 when there are no errors, with 1 when there are (or warnings, with --strict), and with 2 when it could \
-not be judged: an unknown option, a path that cannot be read, a cluster that does not answer.";
+not be judged: an unknown option, a path that cannot be read, empty standard input, a cluster that does not answer.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -69,13 +76,13 @@ pub struct ControllerArguments {
     #[command(flatten)]
     pub cluster: ClusterArguments,
 
-    /// Watch only these namespaces, separated by commas. Default: all of them. The status of Organisations is left to a
-    /// controller that watches all.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "TOKENWRIGHT_NAMESPACES")]
-    pub namespaces: Vec<String>,
+    /// Watch only these namespaces, separated by commas. Default: all of them; an empty list is refused. The status of
+    /// Organisations and TokenPolicies and the rights of members are left to a controller that watches all.
+    #[arg(long, value_name = "NAMES", env = "TOKENWRIGHT_NAMESPACES")]
+    pub namespaces: Vec<Namespaces>,
 
     /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     pub metrics: SocketAddr,
 
     /// How many tokens to work on at the same time.
@@ -103,13 +110,13 @@ pub struct ControllerArguments {
 /// Which of several controllers works.
 #[derive(Debug, Args)]
 pub struct ElectionArguments {
-    /// Run beside other controllers: work only while holding a Lease, and stand by while another holds it. One that loses
-    /// it ends with 1, to be started again.
+    /// Run beside other controllers: work only while holding a Lease, and stand by while another holds it. A controller
+    /// that loses it exits with 1, to be restarted.
     #[arg(long)]
     pub leader_elect: bool,
 
     /// The namespace of the Lease. Default: the Pod's own, or that of the kubeconfig's context.
-    #[arg(long, value_name = "NAMESPACE", requires = "leader_elect")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = namespace, requires = "leader_elect")]
     pub leader_election_namespace: Option<String>,
 
     /// The name of the Lease. Controllers of different namespaces need different ones.
@@ -121,8 +128,8 @@ pub struct ElectionArguments {
     )]
     pub lease_name: String,
 
-    /// After how long without a sign of life from the one that leads another takes over, 3s to 1h. It stops by itself
-    /// when it could not renew the Lease for two thirds of that.
+    /// How long the leader may be silent before another takes over, 3s to 1h. A leader that cannot renew stops itself
+    /// after two thirds of that.
     #[arg(long, value_name = "DURATION", default_value = "12s", value_parser = lease_duration, requires = "leader_elect")]
     pub lease_duration: Duration,
 }
@@ -134,20 +141,20 @@ pub struct VerifierArguments {
     #[command(flatten)]
     pub cluster: ClusterArguments,
 
-    /// Know only the tokens of these namespaces, separated by commas. Default: of all.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "TOKENWRIGHT_NAMESPACES")]
-    pub namespaces: Vec<String>,
+    /// Know only the tokens of these namespaces, separated by commas. Default: all of them; an empty list is refused.
+    #[arg(long, value_name = "NAMES", env = "TOKENWRIGHT_NAMESPACES")]
+    pub namespaces: Vec<Namespaces>,
 
     /// Where gateways and programs ask by HTTP: /ext-authz/…, /forward-auth, /auth-request, /v1/verify, /introspect.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9000", value_parser = address)]
     pub http: SocketAddr,
 
     /// Where Envoy asks by gRPC.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9001")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9001", value_parser = address)]
     pub grpc: SocketAddr,
 
     /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     pub metrics: SocketAddr,
 
     /// The proxies and gateways whose X-Forwarded-For is believed: addresses and ranges, separated by commas.
@@ -158,7 +165,7 @@ pub struct VerifierArguments {
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive)]
     pub max_staleness: Duration,
 
-    /// How often at most the last use of a token is written to its status.
+    /// Write a token's last use to its status at most this often.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive)]
     pub last_used_interval: Duration,
 
@@ -186,12 +193,12 @@ pub struct CheckArguments {
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t = CheckOutput::Text)]
     pub output: CheckOutput,
 
-    /// Let warnings count as errors do.
+    /// Treat warnings as errors.
     #[arg(long)]
     pub strict: bool,
 
     /// The namespace of ApiTokens that do not say theirs.
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
 
     /// Judge against the cluster of this kubeconfig. Without it and --context, none is asked.
@@ -226,23 +233,24 @@ pub struct CrdArguments {
 #[cfg(feature = "sandbox")]
 #[derive(Debug, Args)]
 pub struct SandboxArguments {
-    /// Where to write the kubeconfig that reaches the sandbox.
+    /// Where to write the sandbox's kubeconfig; removed when it ends.
     #[arg(long, value_name = "PATH", default_value = ".sandbox/kubeconfig")]
     pub kubeconfig: PathBuf,
 
     /// The loopback address to listen on; port 0 picks a free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0", value_parser = loopback)]
     pub listen: SocketAddr,
 
     /// The loopback address where the verifier answers by HTTP. Default: 127.0.0.1:9000, or a free port.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     pub http: Option<SocketAddr>,
 
     /// The loopback address where the verifier answers Envoy by gRPC. Default: 127.0.0.1:9001, or a free port.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = loopback)]
     pub grpc: Option<SocketAddr>,
 
-    /// A manifest, or a folder of them, to apply at the start. Can be given several times. Default: the quickstart.
+    /// A manifest to apply at the start, or a folder of them, without those of folders in it. Can be given several times.
+    /// Default: the quickstart.
     #[arg(long, value_name = "PATH")]
     pub apply: Vec<PathBuf>,
 
@@ -275,26 +283,10 @@ pub struct ClusterArguments {
 #[derive(Debug, Args)]
 pub struct LogArguments {
     /// How log lines are written to standard error.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug, or module=level pairs. RUST_LOG overrides it.
-    #[arg(long, value_name = "FILTER")]
+    #[arg(long, value_name = "FILTER", value_parser = log_filter)]
     pub log: Option<String>,
-}
-
-fn positive(text: &str) -> Result<Duration, String> {
-    let duration: Duration = text.parse().map_err(|error: InvalidDuration| error.to_string())?;
-    if duration.is_zero() {
-        return Err("must be longer than zero, such as 10m".to_owned());
-    }
-    Ok(duration)
-}
-
-fn lease_duration(text: &str) -> Result<Duration, String> {
-    let duration: Duration = text.parse().map_err(|error: InvalidDuration| error.to_string())?;
-    if !(3..=3600).contains(&duration.seconds()) {
-        return Err("must be between 3s and 1h, such as 12s".to_owned());
-    }
-    Ok(duration)
 }
