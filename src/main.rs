@@ -23,8 +23,5 @@ async fn main() -> ExitCode {
         Command::Check(arguments) => cli::check(arguments).await,
         Command::Crd(arguments) => cli::crd(&arguments),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("tokenwright: {error}");
-        ExitCode::FAILURE
-    })
+    cli::conclude(result)
 }

@@ -2,17 +2,17 @@
 
 use std::{fs, process::ExitCode};
 
-use super::Outcome;
+use super::{Outcome, output::print};
 use crate::{api::crd_files, args::CrdArguments};
 
 /// Prints the CRDs, or writes them into a folder.
 ///
 /// # Errors
-/// When the folder cannot be written to.
+/// When standard output or the folder cannot be written to.
 pub fn crd(arguments: &CrdArguments) -> Outcome {
     for (name, text) in crd_files()? {
         match &arguments.output {
-            None => print!("{text}"),
+            None => print(text)?,
             Some(folder) => {
                 let path = folder.join(name);
                 let explain = |error| format!("cannot write {}: {error}", path.display());

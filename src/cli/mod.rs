@@ -4,12 +4,13 @@ mod check;
 mod cluster;
 mod controller;
 mod crd;
+mod output;
 mod probes;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod verifier;
 
-use std::{error::Error, net::SocketAddr, path::Path, process::ExitCode};
+use std::{error::Error, fmt::Display, net::SocketAddr, path::Path, process::ExitCode};
 
 pub use check::check;
 pub use controller::controller;
@@ -21,6 +22,24 @@ pub use verifier::verifier;
 
 /// An exit code, or an error in a sentence for the user.
 pub type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
+
+/// What a mode ends with that cannot begin, as with arguments that make no sense.
+const MISUSED: u8 = 2;
+
+/// The exit code of what a mode came to, once an error has been said.
+pub fn conclude(outcome: Outcome) -> ExitCode {
+    outcome.unwrap_or_else(|error| end_with(ExitCode::FAILURE, &error))
+}
+
+/// The exit code of an error that keeps a mode from beginning, which is said here.
+fn misused(error: impl Display) -> ExitCode {
+    end_with(ExitCode::from(MISUSED), error)
+}
+
+fn end_with(code: ExitCode, error: impl Display) -> ExitCode {
+    output::complain(format_args!("tokenwright: {error}"));
+    code
+}
 
 /// Whether a file of a folder is one of manifests, by its name.
 fn is_manifest(path: &Path) -> bool {

@@ -68,6 +68,8 @@ spec: { namespaces: { names: [shop] }, roles: [{ name: Reader }] }
 fn what_cannot_be_judged_ends_with_two() {
     for (arguments, why) in [
         (&["nowhere.yaml"][..], "cannot read nowhere.yaml: "),
+        (&["-"], "standard input was empty"),
+        (&["examples", "-"], "standard input was empty"),
         (&["src"], "there are no .yaml, .yml or .json files in src"),
         (&[], "required arguments were not provided"),
         (&["--output", "xml", "."], "invalid value 'xml'"),

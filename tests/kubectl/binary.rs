@@ -1,6 +1,9 @@
 //! What the modes do as processes: arguments, exit codes, files, signals.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Output, Stdio},
+};
 
 use kube_sandbox::{Sandbox, testing::Kubectl};
 use tempfile::TempDir;
@@ -78,13 +81,13 @@ async fn a_manifest_that_is_refused_is_said_to_be() {
 
 #[tokio::test]
 async fn wrong_arguments_are_explained() {
-    let cases: [(&[&str], i32, &str); 11] = [
+    let cases: [(&[&str], i32, &str); 18] = [
         (
             &["sandbox", "--apply", "no/such.yaml", "--once"],
             1,
             "cannot read no/such.yaml",
         ),
-        (&["sandbox", "--listen", "0.0.0.0:0", "--once"], 1, "loopback"),
+        (&["sandbox", "--listen", "0.0.0.0:0", "--once"], 2, "write 127.0.0.1:0"),
         (
             &["controller", "--kubeconfig", "no/such"],
             1,
@@ -98,7 +101,18 @@ async fn wrong_arguments_are_explained() {
         ),
         (&["controller", "--lease-name", "mine"], 2, "--leader-elect"),
         (&["sandbox", "--timeout", "5"], 2, "--once"),
-        (&["sandbox", "--http", "0.0.0.0:0", "--once"], 1, "loopback"),
+        (&["sandbox", "--http", "0.0.0.0:0", "--once"], 2, "loopback"),
+        (&["sandbox", "--kubeconfig", "/", "--once"], 2, "name another file with"),
+        (&["controller", "--metrics", "9000"], 2, "such as 127.0.0.1:9000"),
+        (&["controller", "--namespaces", ","], 2, "names no namespace"),
+        (&["verifier", "--namespaces", ""], 2, "names no namespace"),
+        (
+            &["verifier", "--namespaces", "shop shop2"],
+            2,
+            "separate names with commas",
+        ),
+        (&["controller", "--log", "inof"], 2, "\"inof\" is no level"),
+        (&["verifier", "--log", "a=b=c"], 2, "no level of a module"),
         (&["verifier", "--max-staleness", "0s"], 2, "longer than zero"),
         (&["verifier", "--trusted-proxies", "10.0.0.0/33"], 2, "10.0.0.0/8"),
         (&["verifier", "--tls-cert", "a.pem"], 2, "--tls-key"),
@@ -108,6 +122,71 @@ async fn wrong_arguments_are_explained() {
         assert_eq!(code, Some(expected), "{arguments:?}: {said}");
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+}
+
+/// Runs it to its end with a variable.
+fn run(arguments: &[&str], variable: (&str, &str), out: impl Into<Stdio>, err: impl Into<Stdio>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwright"));
+    command.args(arguments).env_remove("KUBECONFIG").env_remove("RUST_LOG");
+    let command = command.env(variable.0, variable.1).stdin(Stdio::null());
+    let child = command.stdout(out).stderr(err).spawn().unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn an_empty_variable_does_not_stand_for_all_namespaces() {
+    for mode in ["controller", "verifier"] {
+        let ended = run(&[mode], ("TOKENWRIGHT_NAMESPACES", ""), Stdio::null(), Stdio::piped());
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        assert!(said.contains("names no namespace"), "{said}");
+    }
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_mistake_and_output_that_cannot_be_written_is() {
+    let closed = || std::io::pipe().unwrap().1;
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = path(&folder, "kubeconfig");
+    let none = ("NO_COLOR", "1");
+    for arguments in [
+        &["crd"][..],
+        &["sandbox", "--once", "--kubeconfig", &kubeconfig],
+        &["check", "examples/quickstart.yaml"],
+    ] {
+        let ended = run(arguments, none, closed(), Stdio::piped());
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{arguments:?}: {said}");
+        assert_eq!(
+            run(arguments, none, closed(), closed()).status.code(),
+            Some(0),
+            "{arguments:?}"
+        );
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    for arguments in [&["crd"][..], &["sandbox", "--once", "--kubeconfig", &kubeconfig]] {
+        let ended = run(arguments, none, full.try_clone().unwrap(), Stdio::piped());
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {said}");
+        let why = "tokenwright: cannot write to standard output: No space left";
+        assert!(said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn the_kubeconfig_of_another_cluster_is_neither_replaced_nor_removed() {
+    let folder = TempDir::new().unwrap();
+    let kubeconfig = path(&folder, "config");
+    let live = "apiVersion: v1\nkind: Config\nclusters: [{name: live, cluster: {server: \"https://192.0.2.1\"}}]\n";
+    fs::write(&kubeconfig, live).unwrap();
+    let arguments = ["sandbox", "--once", "--kubeconfig", &kubeconfig];
+    let ended = run(&arguments, ("NO_COLOR", "1"), Stdio::null(), Stdio::piped());
+    let said = String::from_utf8(ended.stderr).unwrap();
+    let expected = format!(
+        "tokenwright: {kubeconfig} is there and is no sandbox's kubeconfig: name another file with --kubeconfig\n"
+    );
+    assert_eq!((ended.status.code(), said), (Some(2), expected));
+    assert_eq!(fs::read_to_string(&kubeconfig).unwrap(), live);
 }
 
 #[tokio::test]

@@ -20,6 +20,9 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<Vec<File>, String> {
             if seen.insert(path.clone()) {
                 let text = io::read_to_string(io::stdin());
                 let text = text.map_err(|error| format!("cannot read standard input: {error}"))?;
+                if text.trim().is_empty() {
+                    return Err("standard input was empty; did what writes it fail?".to_owned());
+                }
                 let name = "stdin".to_owned();
                 files.push(File { name, text });
             }

@@ -9,20 +9,20 @@ mod text;
 use std::{
     env,
     error::Error,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     process::ExitCode,
 };
 
 use jiff::Timestamp;
 
-use super::Outcome;
+use super::{
+    Outcome, misused,
+    output::{complain, print},
+};
 use crate::{
     args::{CheckArguments, CheckOutput, ClusterArguments},
     check::{Report, Severity, check as judge},
 };
-
-/// What it ends with when nothing could be judged, as with arguments that make no sense.
-const NOT_JUDGED: u8 = 2;
 
 /// Judges manifests and writes what was found.
 ///
@@ -35,10 +35,7 @@ pub async fn check(arguments: CheckArguments) -> Outcome {
             let failed = report.count(Severity::Error) > 0 || strict && report.count(Severity::Warning) > 0;
             Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
-        Err(error) => {
-            eprintln!("tokenwright: {error}");
-            Ok(ExitCode::from(NOT_JUDGED))
-        }
+        Err(error) => Ok(misused(error)),
     }
 }
 
@@ -65,12 +62,8 @@ async fn try_check(arguments: CheckArguments) -> Result<Report, Box<dyn Error + 
         CheckOutput::Json => json::write(&report)?,
         CheckOutput::Sarif => sarif::write(&report)?,
     };
-    match io::stdout().write_all(written.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        outcome => outcome?,
-    }
-    eprintln!("{}", text::summary(&report));
+    print(written)?;
+    complain(text::summary(&report));
     Ok(report)
 }
 

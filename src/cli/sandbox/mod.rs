@@ -22,7 +22,10 @@ use self::{
     next::Next,
     shown::{Name, Shown, is_ready, is_settled},
 };
-use super::{Outcome, asked_to_end, listen};
+use super::{
+    Outcome, asked_to_end, listen, misused,
+    output::{complain, print, print_line},
+};
 use crate::{
     api::crds,
     args::SandboxArguments,
@@ -43,13 +46,16 @@ const LAST_USED: Duration = Duration::from_secs(10);
 /// When a manifest cannot be read, the address cannot be listened on, or the kubeconfig cannot be written.
 pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
     telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("warn"));
+    if let Err(why) = kubeconfig::may_write(&arguments.kubeconfig) {
+        return Ok(misused(why));
+    }
     let files = manifests::read(&arguments.apply)?;
     let ended = asked_to_end().shared();
 
-    println!("An API server in memory, for trying and testing: nothing in it outlives this process.");
+    print_line("An API server in memory, for trying and testing: nothing in it outlives this process.")?;
     let sandbox = Sandbox::builder().admission(Rules).build();
     let server = sandbox.serve(arguments.listen).await?;
-    let kubeconfig = KubeconfigFile::write(&arguments.kubeconfig, &server.kubeconfig("admin"))?;
+    let kubeconfig = KubeconfigFile::write(&arguments.kubeconfig, &server.kubeconfig(kubeconfig::USER))?;
     let http = verifier_listener(arguments.http, 9000, "--http").await?;
     let grpc = verifier_listener(arguments.grpc, 9001, "--grpc").await?;
     let next = Next {
@@ -57,16 +63,16 @@ pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
         verifier: http.local_addr()?,
         quickstart: arguments.apply.is_empty(),
     };
-    println!(
+    print_line(format_args!(
         "It listens on https://{}; {} leads there.",
         server.addr(),
         arguments.kubeconfig.display()
-    );
-    println!(
+    ))?;
+    print_line(format_args!(
         "The verifier answers on http://{}, and Envoy by gRPC on {}.",
         next.verifier,
         grpc.local_addr()?
-    );
+    ))?;
 
     let client = Client::new(sandbox.service(), "default");
     install_crds(&client).await?;
@@ -92,30 +98,25 @@ pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
     let verifier = Verifier::new(client.clone(), settings, Clock::system());
     let verifier = tokio::spawn(verifier.run(listeners, stopped));
 
-    let applied = apply(&client, &files).await;
-    let running = run(&client, &arguments, &applied, &next);
-    let code = tokio::select! {
-        code = running => code?,
-        () = ended => {
-            println!("\nStopping.");
-            ExitCode::SUCCESS
-        }
+    let running = async {
+        let applied = apply(&client, &files).await?;
+        run(&client, &arguments, &applied, &next).await
+    };
+    let outcome = tokio::select! {
+        outcome = running => outcome,
+        () = ended => print_line("\nStopping.").map(|()| ExitCode::SUCCESS).map_err(Error::from),
     };
     drop(stop);
     controller.await?;
     verifier.await?;
     server.shutdown().await;
     drop(kubeconfig);
-    Ok(code)
+    outcome
 }
 
 /// Listens where it was asked to, or else on this port, or else on any: another sandbox may be running.
 async fn verifier_listener(wanted: Option<SocketAddr>, port: u16, option: &str) -> Result<TcpListener, Error> {
     match wanted {
-        Some(address) if !address.ip().is_loopback() => Err(format!(
-            "{option} {address} is not a loopback address, and the sandbox is for this machine only"
-        )
-        .into()),
         Some(address) => Ok(listen(address, option).await?),
         None => {
             let usual = SocketAddr::from(([127, 0, 0, 1], port));
@@ -136,20 +137,20 @@ async fn install_crds(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-async fn apply(client: &Client, files: &[manifests::File]) -> Vec<Applied> {
+async fn apply(client: &Client, files: &[manifests::File]) -> Result<Vec<Applied>, String> {
     let mut all = Vec::new();
     for file in files {
-        println!("\nApplying {}:", file.name);
+        print_line(format_args!("\nApplying {}:", file.name))?;
         let applied = file.apply(client).await;
         for Applied { what, outcome, .. } in &applied {
             match outcome {
-                Ok(done) => println!("  {what} {done}"),
-                Err(why) => println!("  {what} refused: {why}"),
+                Ok(done) => print_line(format_args!("  {what} {done}"))?,
+                Err(why) => print_line(format_args!("  {what} refused: {why}"))?,
             }
         }
         all.extend(applied);
     }
-    all
+    Ok(all)
 }
 
 /// Shows the tokens until they are settled, then what can be tried next, then every change.
@@ -164,21 +165,22 @@ async fn run(client: &Client, arguments: &SandboxArguments, applied: &[Applied],
     if arguments.once {
         let limit = Duration::from_secs(arguments.timeout);
         let in_time = tokio::time::timeout(limit, shown.until(&wanted, is_ready)).await;
+        let in_time = in_time.ok().transpose()?.is_some();
         print_tables(client, &wanted).await?;
         let late = shown.reasons(&wanted);
         for reason in &late {
-            eprintln!("not Ready after {} s: {reason}", arguments.timeout);
+            complain(format_args!("not Ready after {} s: {reason}", arguments.timeout));
         }
         for refusal in &refused {
-            eprintln!("not applied: {}", refusal.what);
+            complain(format_args!("not applied: {}", refusal.what));
         }
-        let fine = in_time.is_ok() && refused.is_empty();
+        let fine = in_time && refused.is_empty();
         return Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    shown.until(&wanted, is_settled).await;
+    shown.until(&wanted, is_settled).await?;
     print_tables(client, &wanted).await?;
-    next.print(wanted.first().and_then(|name| shown.tokens.get(name)));
-    shown.follow().await;
+    next.print(wanted.first().and_then(|name| shown.tokens.get(name)))?;
+    shown.follow().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -187,20 +189,10 @@ async fn print_tables(client: &Client, wanted: &[Name]) -> Result<(), Error> {
     namespaces.sort_unstable();
     namespaces.dedup();
     for namespace in namespaces {
-        println!("\n$ kubectl get apitokens --namespace {namespace}");
-        print!(
-            "{}",
-            table::fetch(
-                client,
-                &format!("/apis/tokenwright.dev/v1alpha1/namespaces/{namespace}/apitokens")
-            )
-            .await?
-        );
-        println!("\n$ kubectl get secrets --namespace {namespace}");
-        print!(
-            "{}",
-            table::fetch(client, &format!("/api/v1/namespaces/{namespace}/secrets")).await?
-        );
+        for (what, path) in [("apitokens", "/apis/tokenwright.dev/v1alpha1"), ("secrets", "/api/v1")] {
+            let table = table::fetch(client, &format!("{path}/namespaces/{namespace}/{what}")).await?;
+            print(format_args!("\n$ kubectl get {what} --namespace {namespace}\n{table}"))?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use kube::ResourceExt;
 
 use super::shown::name;
-use crate::api::ApiToken;
+use crate::{api::ApiToken, cli::output::print_line};
 
 /// Where things are.
 pub(super) struct Next {
@@ -18,12 +18,12 @@ pub(super) struct Next {
 
 impl Next {
     /// Prints the commands, for this token where there is one.
-    pub(super) fn print(&self, token: Option<&ApiToken>) {
-        println!("\nIn another terminal:\n");
+    pub(super) fn print(&self, token: Option<&ApiToken>) -> Result<(), String> {
+        print_line("\nIn another terminal:\n")?;
         for command in self.commands(token) {
-            println!("  {command}");
+            print_line(format_args!("  {command}"))?;
         }
-        println!("\nChanges are shown below. Ctrl-C ends it.\n");
+        print_line("\nChanges are shown below. Ctrl-C ends it.\n")
     }
 
     fn commands(&self, token: Option<&ApiToken>) -> Vec<String> {

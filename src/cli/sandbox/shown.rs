@@ -1,9 +1,6 @@
 //! The tokens of the sandbox, as its user sees them change.
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal, Write},
-};
+use std::{collections::BTreeMap, io::IsTerminal};
 
 use futures::{StreamExt, stream::BoxStream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -12,9 +9,12 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 
-use crate::api::{
-    ApiToken,
-    condition::{self, READY, Reason},
+use crate::{
+    api::{
+        ApiToken,
+        condition::{self, READY, Reason},
+    },
+    cli::output::{print, print_line},
 };
 
 /// Namespace and name of an ApiToken.
@@ -36,7 +36,7 @@ impl Shown {
     }
 
     /// Takes in changes until `is_there` holds for every one of these tokens, with a line of progress on a terminal.
-    pub(super) async fn until(&mut self, wanted: &[Name], is_there: fn(&ApiToken) -> bool) {
+    pub(super) async fn until(&mut self, wanted: &[Name], is_there: fn(&ApiToken) -> bool) -> Result<(), String> {
         let terminal = std::io::stdout().is_terminal();
         loop {
             let there = wanted
@@ -44,25 +44,24 @@ impl Shown {
                 .filter(|name| self.tokens.get(*name).is_some_and(is_there))
                 .count();
             if terminal {
-                print!("\rtokens: {there} of {}", wanted.len());
-                let _ = std::io::stdout().flush();
+                print(format_args!("\rtokens: {there} of {}", wanted.len()))?;
             }
             if there == wanted.len() || self.next().await.is_none() {
                 break;
             }
         }
-        if terminal {
-            println!();
-        }
+        if terminal { print_line("") } else { Ok(()) }
     }
 
     /// Prints a line for every change, for ever.
-    pub(super) async fn follow(&mut self) {
+    pub(super) async fn follow(&mut self) -> Result<(), String> {
         while let Some((before, now)) = self.next().await {
             if let Some((name, line)) = change(before.as_ref(), now.as_ref()) {
-                println!("{}  {:24} {line}", jiff::Zoned::now().strftime("%H:%M:%S"), name);
+                let time = jiff::Zoned::now();
+                print_line(format_args!("{}  {name:24} {line}", time.strftime("%H:%M:%S")))?;
             }
         }
+        Ok(())
     }
 
     /// Why these tokens are not Ready.
