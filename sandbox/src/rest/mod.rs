@@ -278,6 +278,9 @@ fn dispatch(shared: &Arc<Shared>, user: &User, incoming: &Incoming, as_of: Optio
             format!("Request entity too large: limit is {BODY_LIMIT}"),
         ));
     }
+    if attempt.path.as_deref() == Some(paths::OLD_OPENAPI) {
+        return Ok(paths::old_openapi());
+    }
     let wanted = Wanted::read(&incoming.headers)?;
     if let Some(path) = &attempt.path {
         return paths::answer(&cluster, call, path, wanted);

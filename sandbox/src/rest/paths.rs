@@ -14,6 +14,18 @@ use crate::status::{Answer, Refusal};
 /// The Kubernetes version whose behaviour is followed.
 const MINOR: &str = "36";
 
+/// Where the older document is, in an encoding of its own.
+pub(super) const OLD_OPENAPI: &str = "/openapi/v2";
+/// `openapi.v2.Document` in protobuf: `swagger` 2.0, `info` with a title and a version, and no path.
+const OLD_DOCUMENT: &[u8] = b"\x0a\x032.0\x12\x19\x0a\x0aKubernetes\x12\x0bunversioned\x42\x00";
+
+/// A document that describes nothing. kubectl asks for it before it applies a `List`, and leaves to the server what it
+/// knows no schema of.
+pub(super) fn old_openapi() -> Reply {
+    let media_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    answer::typed(StatusCode::OK, media_type, Body::whole(OLD_DOCUMENT.into()))
+}
+
 pub(super) fn answer(cluster: &Cluster, call: &Call, path: &str, wanted: Wanted) -> Answer<Reply> {
     if call.method != http::Method::GET && call.method != http::Method::HEAD {
         return Err(Refusal::method_not_allowed());

@@ -289,6 +289,24 @@ async fn what_surrounds_workloads_is_read_as_what_it_is() {
 }
 
 #[tokio::test]
+async fn lists_are_applied_item_by_item() {
+    let bench = Bench::new().await;
+    let list = |field: &str| {
+        format!(
+            "{{apiVersion: v1, kind: List, items: [{{apiVersion: v1, kind: ConfigMap, metadata: {{name: a}}, {field}: {{one: two}}}}, \
+             {{apiVersion: v1, kind: ConfigMap, metadata: {{name: b}}}}]}}"
+        )
+    };
+    bench.write("list.yaml", &list("data"));
+    assert_eq!(
+        bench.ok("apply -f list.yaml").await,
+        "configmap/a created\nconfigmap/b created\n"
+    );
+    bench.write("list.yaml", &list("date"));
+    holds(&bench.refused("apply -f list.yaml").await, &["unknown field", "date"]);
+}
+
+#[tokio::test]
 async fn events() {
     let bench = Bench::new().await;
     bench.write(
