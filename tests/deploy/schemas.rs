@@ -148,7 +148,7 @@ fn collect(folder: &Path, paths: &mut Vec<String>) {
 }
 
 /// Every value of the chart, as what has the most made of it.
-fn everything(stamp: &str) -> Value {
+pub(crate) fn everything(stamp: &str) -> Value {
     let settings = json!({
         "podLabels": { "a": "b" },
         "podAnnotations": { "c": "d" },
@@ -176,7 +176,7 @@ fn everything(stamp: &str) -> Value {
         "admission": { "enabled": true, "stamp": stamp },
         "networkPolicy": {
             "enabled": true, "dns": true, "metricsFrom": peers, "verifierFrom": peers,
-            "apiServer": { "ports": [6443], "to": [{ "ipBlock": { "cidr": "192.0.2.7/32", "except": ["192.0.2.7/32"] } }] },
+            "apiServer": { "ports": [6443], "to": [{ "ipBlock": { "cidr": "192.0.2.0/24", "except": ["192.0.2.7/32"] } }] },
         },
         "serviceMonitor": monitored,
         "alerts": monitored,
@@ -228,7 +228,7 @@ fn everything_of_the_chart_is_everything() {
 
 #[test]
 fn the_promised_versions_are_those_that_are_judged_by() {
-    let promised = format!("It takes Kubernetes 1.{} or later.", VERSIONS.start());
+    let promised = format!(" Kubernetes 1.{} or later", VERSIONS.start());
     assert!(
         fs::read_to_string(file("docs/install.md")).unwrap().contains(&promised),
         "{promised}"

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::{
-    render::{NAMESPACE, OVERLAYS, file, kustomize, overlay},
+    chart::render,
+    render::{NAMESPACE, OVERLAYS, Objects, file, kustomize, overlay},
+    schemas::everything,
     support::{Server, on_every_server, until},
 };
 
@@ -41,7 +43,7 @@ async fn every_overlay_is_taken_as_it_is(server: Server) {
         let same = |line: &str| line.ends_with(" unchanged") || line.starts_with("poddisruptionbudget.policy/");
         let changed: Vec<&str> = again.lines().filter(|line| !same(line)).collect();
         assert_eq!(changed, [""; 0], "{name} is not the same when it is applied again");
-        pods_are_admitted(&server, name).await;
+        pods_are_admitted(&server, &kustomize(name)).await;
         people_have_what_their_roles_say(&server, &kubectl).await;
         remove(&kubectl, name).await;
     }
@@ -72,6 +74,38 @@ async fn what_guards_issue_is_taken_as_it_is(server: Server) {
     kubectl.ok(["delete", "--kustomize", &folder, all]).await;
 }
 
+// Helm's own way is another test's: this is about what the values become.
+on_every_server!(what_the_chart_makes_of_every_value_is_taken);
+async fn what_the_chart_makes_of_every_value_is_taken(server: Server) {
+    let _alone = INSTALLING.lock().await;
+    let home = tempfile::tempdir().unwrap();
+    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    for namespace in [NAMESPACE, "shop", "blog"] {
+        let _ = kubectl.run(["create", "namespace", namespace]).await;
+    }
+    let objects = render(&everything("none"));
+    let of_kubernetes = |object: &&Value| {
+        !object["apiVersion"]
+            .as_str()
+            .unwrap()
+            .starts_with("monitoring.coreos.com/")
+    };
+    let items: Vec<&Value> = objects.all().iter().filter(of_kubernetes).collect();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": items }).to_string();
+    let applied = kubectl.run_with(["apply", "--filename=-"], &list).await;
+    assert_eq!(
+        (applied.success, applied.stderr.as_str()),
+        (true, ""),
+        "{}",
+        applied.stdout
+    );
+    assert_eq!(applied.stdout.lines().count(), items.len(), "{}", applied.stdout);
+    pods_are_admitted(&server, &objects).await;
+    let deleted = kubectl.run_with(["delete", "--filename=-"], &list).await;
+    assert!(deleted.success, "{}", deleted.stderr);
+}
+
 /// All but the namespace, which the next overlay needs.
 async fn remove(kubectl: &Kubectl, overlay: &str) {
     let folder = self::overlay(overlay);
@@ -80,9 +114,9 @@ async fn remove(kubectl: &Kubectl, overlay: &str) {
 }
 
 /// Deployments are taken whatever their Pods are: whether these are is seen where they are made.
-async fn pods_are_admitted(server: &Server, overlay: &str) {
+async fn pods_are_admitted(server: &Server, objects: &Objects) {
     let pods: Api<Pod> = Api::namespaced(server.client().await, NAMESPACE);
-    for deployment in kustomize(overlay).of("Deployment") {
+    for deployment in objects.of("Deployment") {
         let template = &deployment["spec"]["template"];
         let mut pod = json!({ "metadata": template["metadata"], "spec": template["spec"] });
         pod["metadata"]["name"] = deployment["metadata"]["name"].clone();
