@@ -176,7 +176,13 @@ async fn until(judge: &Judge, plain: &str, holds: fn(Code) -> bool) -> Result<()
     let begin = Instant::now();
     loop {
         let decision = judge
-            .judge(Dialect::Verify, &presented, None, &Requirements::default())
+            .judge(
+                Dialect::Verify,
+                &http::HeaderMap::new(),
+                &presented,
+                None,
+                &Requirements::default(),
+            )
             .await;
         if holds(decision.code) {
             return Ok(());

@@ -11,7 +11,8 @@
 //! - [`clock`]: where the time is read.
 //! - `watch`, `event`, `answer`, `pause`: a watch that never ends, Events, what the API server refused, and how long to
 //!   wait after a failure, for both.
-//! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] and [`metrics`]: what they say of themselves.
+//! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] (logs and traces) and [`metrics`]: what they
+//!   say of themselves.
 
 mod answer;
 pub mod api;

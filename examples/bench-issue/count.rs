@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http::{Method, Request, Response, Uri};
+use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use kube::{
@@ -13,6 +13,7 @@ use kube::{
     client::{Body, ClientBuilder},
 };
 use serde::{Deserialize, Serialize};
+use tokenwright::telemetry::Operation;
 use tower::ServiceExt;
 
 /// What a client asked for, and what it got.
@@ -55,7 +56,7 @@ impl Counter {
         requests.sent_bytes += request.body().size_hint().lower();
         *requests
             .by_kind
-            .entry(kind(request.method(), request.uri()))
+            .entry(Operation::of(request.method(), request.uri()).to_string())
             .or_default() += 1;
     }
 
@@ -81,34 +82,5 @@ impl Counter {
 
     fn lock(&self) -> MutexGuard<'_, Requests> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The verb as RBAC knows it, and the resource with its subresource.
-fn kind(method: &Method, uri: &Uri) -> String {
-    let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
-    let rest = match path.as_slice() {
-        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
-        _ => return format!("{} {}", method.as_str().to_lowercase(), uri.path()),
-    };
-    let (resource, name, subresource) = match rest {
-        ["namespaces", _, resource, rest @ ..] | [resource, rest @ ..] => (*resource, rest.first(), rest.get(1)),
-        [] => ("", None, None),
-    };
-    let watched = uri.query().is_some_and(|query| query.contains("watch=true"));
-    let verb = match (method.as_str(), name) {
-        ("GET", None) if watched => "watch",
-        ("GET", None) => "list",
-        ("GET", Some(_)) => "get",
-        ("POST", _) => "create",
-        ("PUT", _) => "update",
-        ("PATCH", _) => "patch",
-        ("DELETE", None) => "deletecollection",
-        ("DELETE", Some(_)) => "delete",
-        (other, _) => other,
-    };
-    match subresource {
-        Some(subresource) => format!("{verb} {resource}/{subresource}"),
-        None => format!("{verb} {resource}"),
     }
 }

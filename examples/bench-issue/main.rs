@@ -84,7 +84,7 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn bench(arguments: &Arguments) -> Result<ExitCode> {
-    tokenwright::telemetry::init(tokenwright::telemetry::LogFormat::Text, "warn");
+    tokenwright::telemetry::init(tokenwright::telemetry::LogFormat::Text, "warn", None);
     let cluster = match &arguments.kubeconfig {
         Some(path) => Cluster::of(path).await?,
         None => Cluster::sandbox().await?,

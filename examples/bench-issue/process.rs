@@ -90,7 +90,7 @@ pub(crate) async fn config(kubeconfig: &Path) -> Result<Config> {
 /// What the process does that [`ControllerProcess`] starts.
 #[tokio::main]
 pub(crate) async fn be_the_controller(kubeconfig: &Path, concurrency: Option<u16>) -> Result<ExitCode> {
-    telemetry::init(LogFormat::Text, "warn");
+    telemetry::init(LogFormat::Text, "warn", None);
     let (counter, metrics) = (Counter::default(), Arc::new(Metrics::default()));
     let client = counter.client(config(kubeconfig).await?)?;
     let mut settings = Settings::default();

@@ -55,7 +55,7 @@ impl Used {
 /// What the process does that [`ServerProcess`] starts: a verifier as `tokenwright verifier` runs it where it has one
 /// CPU, with an index that is filled once instead of by a feed.
 pub(crate) fn be_the_server(tokens: u64) -> Result<ExitCode> {
-    telemetry::init(LogFormat::Text, "info");
+    telemetry::init(LogFormat::Text, "info", None);
     let index = Arc::new(Index::new());
     fill(&index, tokens);
     let freshness = Arc::new(Freshness::new(1));

@@ -15,7 +15,11 @@ use self::{
     namespaces::namespace,
     values::{address, lease_duration, log_filter, positive},
 };
-use crate::{api::Duration, domain::client_address::TrustedProxies, telemetry::LogFormat};
+use crate::{
+    api::Duration,
+    domain::client_address::TrustedProxies,
+    telemetry::{Endpoint, LogFormat},
+};
 
 /// An organisation's API tokens as Kubernetes resources.
 ///
@@ -104,6 +108,10 @@ pub struct ControllerArguments {
 
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
+    pub traces: TraceArguments,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
     pub log: LogArguments,
 }
 
@@ -176,6 +184,10 @@ pub struct VerifierArguments {
     /// The certificate's private key (PEM).
     #[arg(long, value_name = "PATH", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub traces: TraceArguments,
 
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
@@ -289,4 +301,13 @@ pub struct LogArguments {
     /// What is logged: error, warn, info, debug, or module=level pairs. RUST_LOG overrides it.
     #[arg(long, value_name = "FILTER", value_parser = log_filter)]
     pub log: Option<String>,
+}
+
+/// Where traces go.
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// Send traces to this collector by OTLP over HTTP, such as http://collector.monitoring:4318. Default:
+    /// $OTEL_EXPORTER_OTLP_ENDPOINT; without it there are none. Which of them is said by $OTEL_TRACES_SAMPLER.
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<Endpoint>,
 }

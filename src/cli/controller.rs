@@ -6,7 +6,7 @@ use futures::FutureExt;
 use kube::{Api, Client, Config, api::ListParams, client::ClientBuilder};
 use tower::layer::layer_fn;
 
-use super::{Outcome, asked_to_end, cluster, listen, probes};
+use super::{Outcome, asked_to_end, cluster, listen, observed, probes};
 use crate::{
     api::{ApiToken, Organisation},
     args::{ControllerArguments, ElectionArguments, Namespaces},
@@ -14,7 +14,7 @@ use crate::{
     controller::{Controller, Settings},
     leader::{self, Election, Term},
     metrics::Metrics,
-    telemetry,
+    telemetry::Traced,
 };
 
 /// How often it is looked whether the CRDs have come.
@@ -25,7 +25,16 @@ const CRD_RETRY: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the cluster's address cannot be found or read, the probes' address cannot be listened on, or the lease is lost.
 pub async fn controller(arguments: ControllerArguments) -> Outcome {
-    telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
+    observed(
+        "tokenwright-controller",
+        &arguments.log,
+        &arguments.traces,
+        look_after(&arguments),
+    )
+    .await
+}
+
+async fn look_after(arguments: &ControllerArguments) -> Outcome {
     let config = cluster::find(&arguments.cluster).await?;
     let listener = listen(arguments.metrics, "--metrics").await?;
 
@@ -36,17 +45,20 @@ pub async fn controller(arguments: ControllerArguments) -> Outcome {
     let namespaces = Namespaces::union(&arguments.namespaces);
     tracing::info!(cluster = %url, %probes, namespaces = cluster::scope(&namespaces), "starting");
 
+    let traced = layer_fn(Traced);
     if arguments.election.leader_elect {
         // The lease is asked for by a connection of its own, which work does not hold up.
         let (term, settings) = (Term::default(), candidacy(&arguments.election, &config));
         let election = Client::try_from(config.clone())?;
         let election = Election::new(election, settings, term.clone(), Clock::system(), metrics.clone());
-        let guarded = ClientBuilder::try_from(config)?.with_layer(&layer_fn(|inner| term.guard(inner)));
-        let work = work(guarded.build(), &arguments, namespaces, metrics, ended.clone());
+        let guarded = ClientBuilder::try_from(config)?.with_layer(&traced);
+        let guarded = guarded.with_layer(&layer_fn(|inner| term.guard(inner)));
+        let work = work(guarded.build(), arguments, namespaces, metrics, ended.clone());
         election.lead(work, ended).await?;
     } else {
         metrics.leads(true);
-        work(Client::try_from(config)?, &arguments, namespaces, metrics, ended).await;
+        let client = ClientBuilder::try_from(config)?.with_layer(&traced);
+        work(client.build(), arguments, namespaces, metrics, ended).await;
     }
     tracing::info!("stopped");
     probing.await??;

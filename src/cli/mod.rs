@@ -20,6 +20,11 @@ pub use sandbox::sandbox;
 use tokio::net::TcpListener;
 pub use verifier::verifier;
 
+use crate::{
+    args::{LogArguments, TraceArguments},
+    telemetry::{self, Traces},
+};
+
 /// An exit code, or an error in a sentence for the user.
 pub type Outcome = Result<ExitCode, Box<dyn Error + Send + Sync>>;
 
@@ -39,6 +44,25 @@ fn misused(error: impl Display) -> ExitCode {
 fn end_with(code: ExitCode, error: impl Display) -> ExitCode {
     output::complain(format_args!("tokenwright: {error}"));
     code
+}
+
+/// Runs a mode that serves, with its logs, and its traces where they are asked for. Ends with 2 when those make no sense.
+async fn observed(
+    service: &'static str,
+    log: &LogArguments,
+    traces: &TraceArguments,
+    mode: impl Future<Output = Outcome>,
+) -> Outcome {
+    let traces = match Traces::begin(service, traces.otlp_endpoint.as_ref()) {
+        Ok(traces) => traces,
+        Err(error) => return Ok(misused(error)),
+    };
+    telemetry::init(log.log_format, log.log.as_deref().unwrap_or("info"), traces.as_ref());
+    let outcome = mode.await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    outcome
 }
 
 /// Whether a file of a folder is one of manifests, by its name.

@@ -4,11 +4,10 @@ use std::{process::ExitCode, time::Duration};
 
 use futures::FutureExt;
 
-use super::{Outcome, asked_to_end, cluster, listen, probes};
+use super::{Outcome, asked_to_end, cluster, listen, observed, probes};
 use crate::{
     args::{Namespaces, VerifierArguments},
     clock::Clock,
-    telemetry,
     verifier::{Listeners, Settings, Tls, Verifier},
 };
 
@@ -18,8 +17,17 @@ use crate::{
 /// When the cluster's address cannot be found or read, an address cannot be listened on, or the certificate makes no
 /// sense.
 pub async fn verifier(arguments: VerifierArguments) -> Outcome {
-    telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("info"));
-    let settings = settings(&arguments);
+    observed(
+        "tokenwright-verifier",
+        &arguments.log,
+        &arguments.traces,
+        answer(&arguments),
+    )
+    .await
+}
+
+async fn answer(arguments: &VerifierArguments) -> Outcome {
+    let settings = settings(arguments);
     let tls = match (&arguments.tls_cert, &arguments.tls_key) {
         (Some(certificate), Some(key)) => Some(Tls::load(certificate, key)?),
         _ => None,

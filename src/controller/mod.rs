@@ -30,6 +30,7 @@ use futures::{
     future::{self, BoxFuture, Either},
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Client, Resource,
     runtime::{
@@ -38,6 +39,8 @@ use kube::{
     },
 };
 use rand::CryptoRng;
+use tokio::time::Instant;
+use tracing::Instrument;
 
 pub use context::Context;
 pub use error::Error;
@@ -48,6 +51,7 @@ use crate::{
     domain::outlook::outlook,
     event::{self, Origin},
     metrics::Metrics,
+    telemetry::span,
 };
 
 /// How the controller is to behave.
@@ -230,6 +234,23 @@ where
         .filter_map(|result| future::ready(reconciled(result)))
         .for_each(finish)
         .boxed()
+}
+
+/// Looks after an object, and says how that went, in metrics and traces.
+async fn observed(
+    kind: &'static str,
+    object: &ObjectMeta,
+    ctx: &Context,
+    reconciling: impl Future<Output = Result<Action, Error>>,
+) -> Result<Action, Error> {
+    let started = Instant::now();
+    let name = object.name.as_deref().unwrap_or_default();
+    let span = span::reconcile(kind, object.namespace.as_deref(), name);
+    let result = reconciling.instrument(span.clone()).await;
+    let error = result.as_ref().err();
+    span::reconciled(&span, error);
+    ctx.metrics.reconciled(kind, error, started.elapsed());
+    result
 }
 
 /// kube's scheduler takes no later times; nothing is lost by looking earlier.

@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
-use tokio::time::Instant;
+use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     Context, Error,
     gather::gather,
-    invalid, look_again,
+    invalid, look_again, observed,
     rights::{self, Outcome},
 };
 use crate::{
@@ -33,15 +32,14 @@ pub(super) async fn reconcile(
     if let Some(left) = gather::<Organisation>(&organisation.name_any(), &ctx) {
         return Ok(Action::requeue(left));
     }
-    let started = Instant::now();
-    let result = match &organisation.0 {
-        Ok(organisation) => tend(organisation, &ctx).await,
-        // Its tokens are held until it can be read again.
-        Err(invalid) => invalid::report::<Organisation>(invalid, &[READY], &ctx).await,
+    let reconciling = async {
+        match &organisation.0 {
+            Ok(organisation) => tend(organisation, &ctx).await,
+            // Its tokens are held until it can be read again.
+            Err(invalid) => invalid::report::<Organisation>(invalid, &[READY], &ctx).await,
+        }
     };
-    ctx.metrics
-        .reconciled("Organisation", result.as_ref().err(), started.elapsed());
-    result
+    observed("Organisation", organisation.meta(), &ctx, reconciling).await
 }
 
 /// Tries again soon.

@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use kube::{Api, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
-use tokio::time::Instant;
+use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 
-use super::{Context, Error, gather::gather, invalid};
+use super::{Context, Error, gather::gather, invalid, observed};
 use crate::{
     api::{ApiToken, TokenPolicy, TokenPolicyStatus, condition::READY},
     domain::{
@@ -28,15 +27,14 @@ pub(super) async fn reconcile(policy: Arc<DeserializeGuard<TokenPolicy>>, ctx: A
     if let Some(left) = gather::<TokenPolicy>(&policy.name_any(), &ctx) {
         return Ok(Action::requeue(left));
     }
-    let started = Instant::now();
-    let result = match &policy.0 {
-        Ok(policy) => tend(policy, &ctx).await,
-        // Nothing is issued until it can be read again.
-        Err(invalid) => invalid::report::<TokenPolicy>(invalid, &[READY], &ctx).await,
+    let reconciling = async {
+        match &policy.0 {
+            Ok(policy) => tend(policy, &ctx).await,
+            // Nothing is issued until it can be read again.
+            Err(invalid) => invalid::report::<TokenPolicy>(invalid, &[READY], &ctx).await,
+        }
     };
-    ctx.metrics
-        .reconciled("TokenPolicy", result.as_ref().err(), started.elapsed());
-    result
+    observed("TokenPolicy", policy.meta(), &ctx, reconciling).await
 }
 
 /// Tries again soon.

@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
 use jiff::Timestamp;
 
 use super::{
-    Code, Decision, Freshness, Index, Metrics, Moment, Request, Requirements, SecondLook,
+    Code, Decision, Freshness, Identity, Index, Metrics, Moment, Request, Requirements, SecondLook,
     credential::{HeaderPair, Presented},
     decide,
     last_used::{LAST_USED_INTERVAL, Sightings},
@@ -18,6 +19,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{client_address::TrustedProxies, credential::Digest},
+    telemetry::span::Verification,
 };
 
 /// The language a question came in.
@@ -105,10 +107,11 @@ impl Judge {
         own.map_or(Cow::Borrowed(&*DEFAULT), Cow::Owned)
     }
 
-    /// Decides, counts, and notes a use.
+    /// Decides, counts, and notes a use. The headers are those of the question: they say which trace it is part of.
     pub async fn judge(
         &self,
         dialect: Dialect,
+        headers: &HeaderMap,
         presented: &Presented<'_>,
         address: Option<IpAddr>,
         requires: &Requirements,
@@ -118,6 +121,7 @@ impl Judge {
             address,
             requires,
         };
+        let span = Verification::begin(dialect.as_str(), headers);
         let now = self.clock.now();
         let mut decision = self.decide(&request, now);
         if decision.code == Code::Unknown
@@ -139,6 +143,7 @@ impl Judge {
         );
         self.metrics.decided(dialect, decision.code);
         self.sightings.note(&decision, address, now);
+        span.end(decision.code.as_str(), decision.subject().map(Identity::organisation));
         decision
     }
 

@@ -112,6 +112,7 @@ fn handed_out() -> Vec<Handed> {
     let (first, last) = (*VERSIONS.start(), *VERSIONS.end());
     for (folder, versions) in [
         ("tests/deploy/monitored", VERSIONS),
+        ("tests/deploy/traced", VERSIONS),
         ("tests/deploy/guarded", 36..=last),
         ("tests/deploy/guarded-1.30", first..=35),
         ("deploy/admission", 36..=last),
@@ -175,8 +176,12 @@ pub(crate) fn everything(stamp: &str) -> Value {
         "userRoles": { "create": true, "aggregate": true },
         "admission": { "enabled": true, "stamp": stamp },
         "networkPolicy": {
-            "enabled": true, "dns": true, "metricsFrom": peers, "verifierFrom": peers,
+            "enabled": true, "dns": true, "metricsFrom": peers, "verifierFrom": peers, "tracesTo": peers,
             "apiServer": { "ports": [6443], "to": [{ "ipBlock": { "cidr": "192.0.2.0/24", "except": ["192.0.2.7/32"] } }] },
+        },
+        "traces": {
+            "endpoint": "https://collector.example.com:4318/otlp", "sampler": "parentbased_traceidratio",
+            "samplerArgument": "0.01", "headersSecret": "collector",
         },
         "serviceMonitor": monitored,
         "alerts": monitored,

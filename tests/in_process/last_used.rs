@@ -75,7 +75,10 @@ impl Replica {
         let presented = Presented::Credential(Credential::token(plain));
         let address = Some(CLIENT.parse().unwrap());
         let requires = Requirements::default();
-        let decision = self.judge.judge(Dialect::Verify, &presented, address, &requires).await;
+        let decision = self
+            .judge
+            .judge(Dialect::Verify, &http::HeaderMap::new(), &presented, address, &requires)
+            .await;
         decision.code
     }
 

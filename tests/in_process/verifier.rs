@@ -49,7 +49,9 @@ impl Running {
     async fn ask_from(&self, token: &str, address: Option<IpAddr>) -> Decision {
         let presented = Presented::Credential(Credential::token(token));
         let requires = Requirements::default();
-        self.judge.judge(Dialect::Verify, &presented, address, &requires).await
+        self.judge
+            .judge(Dialect::Verify, &http::HeaderMap::new(), &presented, address, &requires)
+            .await
     }
 
     pub(crate) async fn code(&self, token: &str) -> Code {

@@ -19,8 +19,14 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwright"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .env_remove("KUBECONFIG")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

@@ -8,6 +8,15 @@ mod cluster;
 #[path = "../in_process/deployed.rs"]
 mod deployed;
 
+mod collector;
+#[allow(dead_code, reason = "shared with the tests of the binary")]
+#[path = "../kubectl/http.rs"]
+mod http;
+#[allow(dead_code, reason = "shared with the tests of the binary")]
+#[path = "../kubectl/process.rs"]
+mod process;
+mod traces;
+
 use std::{
     io::Write,
     sync::{Arc, Mutex},

@@ -49,6 +49,30 @@ affinity:
 {{- end }}
 {{- end }}
 
+{{/* Where traces go, and which: variables that OpenTelemetry defines. */}}
+{{- define "tokenwright.traces" -}}
+{{- with .Values.traces }}
+{{- if .endpoint -}}
+env:
+  - name: OTEL_EXPORTER_OTLP_ENDPOINT
+    value: {{ .endpoint | quote }}
+  - name: OTEL_TRACES_SAMPLER
+    value: {{ .sampler }}
+  {{- with .samplerArgument }}
+  - name: OTEL_TRACES_SAMPLER_ARG
+    value: {{ . | quote }}
+  {{- end }}
+  {{- with .headersSecret }}
+  - name: OTEL_EXPORTER_OTLP_HEADERS
+    valueFrom:
+      secretKeyRef:
+        name: {{ . }}
+        key: headers
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "tokenwright.securityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

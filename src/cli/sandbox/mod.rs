@@ -45,7 +45,11 @@ const LAST_USED: Duration = Duration::from_secs(10);
 /// # Errors
 /// When a manifest cannot be read, the address cannot be listened on, or the kubeconfig cannot be written.
 pub async fn sandbox(arguments: SandboxArguments) -> Outcome {
-    telemetry::init(arguments.log.log_format, arguments.log.log.as_deref().unwrap_or("warn"));
+    telemetry::init(
+        arguments.log.log_format,
+        arguments.log.log.as_deref().unwrap_or("warn"),
+        None,
+    );
     if let Err(why) = kubeconfig::may_write(&arguments.kubeconfig) {
         return Ok(misused(why));
     }

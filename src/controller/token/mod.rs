@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
 use tokio::time::Instant;
 
-use super::{Context, Error, invalid, look_again};
+use super::{Context, Error, invalid, look_again, observed};
 use crate::{
     api::{
         ApiToken,
@@ -28,14 +28,13 @@ const CONFLICT_WAIT: Duration = Duration::from_millis(500);
 
 /// Makes the cluster what `domain::lifecycle` decides for this token.
 pub(super) async fn reconcile(token: Arc<DeserializeGuard<ApiToken>>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let started = Instant::now();
-    let result = match &token.0 {
-        Ok(token) => attempt(token, &ctx).await,
-        Err(invalid) => invalid::report::<ApiToken>(invalid, &[READY, STALLED], &ctx).await,
+    let reconciling = async {
+        match &token.0 {
+            Ok(token) => attempt(token, &ctx).await,
+            Err(invalid) => invalid::report::<ApiToken>(invalid, &[READY, STALLED], &ctx).await,
+        }
     };
-    ctx.metrics
-        .reconciled("ApiToken", result.as_ref().err(), started.elapsed());
-    result
+    observed("ApiToken", token.meta(), &ctx, reconciling).await
 }
 
 /// Waits longer after every failure. A conflict is no failure: somebody else was quicker.

@@ -18,7 +18,7 @@ mod unary;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
 use hyper::body::Incoming;
 use prost::{Message, bytes::Bytes};
@@ -61,23 +61,23 @@ where
         return response;
     }
     match head.uri.path() {
-        CHECK => authorize(judge, unary::read(body).await).await,
+        CHECK => authorize(judge, &head.headers, unary::read(body).await).await,
         "/grpc.health.v1.Health/Check" => health(judge, unary::read(body).await),
         _ => fail(Status::Unimplemented, "there is no such method here"),
     }
 }
 
-async fn authorize(judge: &Judge, message: Result<Bytes, Unreadable>) -> Response<Reply> {
+async fn authorize(judge: &Judge, headers: &HeaderMap, message: Result<Bytes, Unreadable>) -> Response<Reply> {
     let message = match message {
         Err(Unreadable::Compressed) => return fail(Status::Unimplemented, "messages are not compressed here"),
         Err(Unreadable::Malformed) => None,
         Ok(message) => CheckRequest::decode(message).ok(),
     };
-    reply(&check(judge, message.as_ref()).await)
+    reply(&check(judge, headers, message.as_ref()).await)
 }
 
 /// Decides about a request. None: it could not be read.
-async fn check(judge: &Judge, request: Option<&CheckRequest>) -> CheckResponse {
+async fn check(judge: &Judge, headers: &HeaderMap, request: Option<&CheckRequest>) -> CheckResponse {
     let nothing = CheckRequest::default();
     let question = Question::new(request.unwrap_or(&nothing));
     let requires = match question.requirements() {
@@ -93,7 +93,9 @@ async fn check(judge: &Judge, request: Option<&CheckRequest>) -> CheckResponse {
         None => Presented::Malformed,
     };
     let address = question.address(&judge.trusted_proxies);
-    let decision = judge.judge(Dialect::ExtAuthzGrpc, &presented, address, &requires).await;
+    let decision = judge
+        .judge(Dialect::ExtAuthzGrpc, headers, &presented, address, &requires)
+        .await;
     match decision.identity() {
         Some(identity) => answer::admission(identity, &pair, question.headers().map(|(name, _)| name)),
         None => answer::refusal(decision.code, &requires),

@@ -110,7 +110,7 @@ pub(super) async fn judge_headers(
 ) -> Decision {
     let pair = judge.header_pair(requires.organisation.as_deref());
     judge
-        .judge(dialect, &presented(headers, &pair), address, requires)
+        .judge(dialect, headers, &presented(headers, &pair), address, requires)
         .await
 }
 

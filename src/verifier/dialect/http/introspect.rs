@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header::WWW_AUTHENTICATE, request::Parts};
 use http_body::Body;
 use serde::Serialize;
 
@@ -66,7 +66,7 @@ where
         Err(refusal) => return refusal,
     };
     match Question::parse(&form) {
-        Ok(question) => question.answer(judge, organisation).await,
+        Ok(question) => question.answer(judge, &parts.headers, organisation).await,
         Err(sentence) => {
             let error = serde_json::json!({ "error": "invalid_request", "error_description": sentence });
             reply::json(StatusCode::BAD_REQUEST, &error)
@@ -123,14 +123,14 @@ impl Question {
         })
     }
 
-    async fn answer(&self, judge: &Judge, organisation: String) -> Reply {
+    async fn answer(&self, judge: &Judge, headers: &HeaderMap, organisation: String) -> Reply {
         let requires = Requirements {
             organisation: Some(organisation),
             ..Requirements::default()
         };
         let presented = extract([("x-api-key", self.token.as_bytes())], &HeaderPair::default());
         let decision = judge
-            .judge(Dialect::Introspect, &presented, self.address, &requires)
+            .judge(Dialect::Introspect, headers, &presented, self.address, &requires)
             .await;
         match (decision.identity(), decision.code) {
             (Some(identity), _) => reply::json(StatusCode::OK, &Active::of(identity)),

@@ -76,7 +76,13 @@ where
         Err(error) => return bad_request(&format!("This cannot be asked: {error}.")),
     };
     let decision = judge
-        .judge(Dialect::Verify, &question.presented(), question.address, &requires)
+        .judge(
+            Dialect::Verify,
+            &parts.headers,
+            &question.presented(),
+            question.address,
+            &requires,
+        )
         .await;
     reply::json(StatusCode::OK, &Answer::of(&decision))
 }

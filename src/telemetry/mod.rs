@@ -1,5 +1,14 @@
-//! Logs.
+//! Logs and traces.
 
+mod export;
+mod operation;
+pub(crate) mod span;
+mod traces;
+
+pub use export::Traces;
+pub(crate) use operation::Traced;
+pub use operation::{Operation, Resource};
+pub use traces::{Endpoint, InvalidEndpoint, InvalidTraces};
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan};
 
@@ -21,11 +30,24 @@ where
     tracing_subscriber::registry().with(guarded(layer, filter))
 }
 
-/// Logs to standard error in this format; `RUST_LOG` overrides `filter`.
-pub fn init(format: LogFormat, filter: &str) {
+/// Logs to standard error in this format, and exports traces if there are any; `RUST_LOG` overrides `filter`.
+pub fn init(format: LogFormat, filter: &str, traces: Option<&Traces>) {
+    // Not a layer that does nothing: with one there, spans that nobody wants would be looked at each time.
+    match traces {
+        None => log(tracing_subscriber::registry(), format, filter),
+        Some(traces) => {
+            log(tracing_subscriber::registry().with(traces.layer()), format, filter);
+            tracing::info!(collector = %traces.collector(), "exporting traces");
+        }
+    }
+}
+
+fn log<S>(registry: S, format: LogFormat, filter: &str)
+where
+    S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync + 'static,
+{
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| filter.to_owned());
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let registry = tracing_subscriber::registry();
     // Fails when a subscriber is set already, and then that one is what was wanted.
     let _ = match format {
         LogFormat::Json => tracing::subscriber::set_global_default(registry.with(guarded(layer.json(), &filter))),
@@ -41,7 +63,8 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     L: Layer<S> + Send + Sync,
 {
-    let safe = tracing_subscriber::filter::filter_fn(cannot_carry_a_secret);
+    let safe =
+        tracing_subscriber::filter::filter_fn(|metadata| cannot_carry_a_secret(metadata) && !span::is_traced(metadata));
     layer.with_filter(tracing_subscriber::filter::FilterExt::and(EnvFilter::new(filter), safe))
 }
 
