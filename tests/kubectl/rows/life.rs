@@ -172,13 +172,27 @@ pub(super) async fn shown_once(stage: &Stage) {
 }
 
 pub(super) async fn restart(stage: &Stage) {
-    stage.run(&["create", "deployment", "web", "--image=web"]).await;
+    let create = [
+        "create",
+        "deployment",
+        "web",
+        "--image=web",
+        "--dry-run=client",
+        "--output=yaml",
+    ];
+    let deployment = stage.run(&create).await;
+    stage.apply_text(&deployment).await;
     let lines = "  rotation: {restart: [{kind: Deployment, name: web}], trigger: ";
     stage.token(&format!("{lines}a}}\n")).await;
     stage.ready().await;
     stage.token(&format!("{lines}b}}\n")).await;
     let stamp = r"{.spec.template.metadata.annotations.credential\.tokenwright\.dev/t}";
     stage.wait("deployment/web", &format!("jsonpath={stamp}")).await;
+    assert!(stage.path("deployment/web", stamp).await.ends_with("/2"));
+    // Whoever keeps the Deployment in Git sees no change, and takes none back.
+    let diff = stage.kubectl.run_with(["diff", "--filename", "-"], &deployment).await;
+    assert_eq!((diff.code, diff.stdout.as_str()), (Some(0), ""), "{}", diff.stderr);
+    stage.apply_text(&deployment).await;
     assert!(stage.path("deployment/web", stamp).await.ends_with("/2"));
     if stage.rolls_out {
         stage
