@@ -2,8 +2,8 @@
 
 use crate::{
     backend::Received,
-    request::{Answer, Request},
-    rows::{Expected, Identity, Row},
+    request::Answer,
+    rows::{self, Expected, Identity, Row},
     tokens::Tokens,
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn check(row: &Row, answer: &Answer, reached: bool, tokens: &Tokens) 
             if answer.status != 200 {
                 return Err(format!("it was not let in: {answer:?}"));
             }
-            service_sees(&row.request, answer, identity, tokens)
+            service_sees(row, answer, identity, tokens)
         }
         Expected::Refused(_) if reached => Err(format!("it reached the service: {answer:?}")),
         Expected::Refused(statuses) if statuses.contains(&answer.status) => Ok(()),
@@ -39,7 +39,7 @@ fn client_sees(answer: &Answer, tokens: &Tokens) -> Result<(), String> {
     Ok(())
 }
 
-fn service_sees(request: &Request, answer: &Answer, identity: &Identity, tokens: &Tokens) -> Result<(), String> {
+fn service_sees(row: &Row, answer: &Answer, identity: &Identity, tokens: &Tokens) -> Result<(), String> {
     let received: Received = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
     let headers = &received.headers;
     // One that is empty says no more than one that is not there.
@@ -57,13 +57,14 @@ fn service_sees(request: &Request, answer: &Answer, identity: &Identity, tokens:
     if let Some((name, _)) = headers.iter().find(|(name, _)| name.contains(['_', '.'])) {
         return Err(format!("{name} can be taken for another"));
     }
-    let from = request.from.to_string();
+    let [client, from, proxy] = [row.client, row.request.from, rows::PROXY].map(|address| address.to_string());
     let last = received.values("x-forwarded-for").next_back();
-    let last = last.and_then(|hops| hops.rsplit(',').next()).map(str::trim);
-    if last != Some(&from) || received.values("x-real-ip").any(|address| address != from) {
-        return Err(format!("{from} came as another address: {headers:?}"));
+    let mut hops = last.into_iter().flat_map(|hops| hops.rsplit(',')).map(str::trim);
+    let is_forged = |address: &str| address != client && address != from;
+    if hops.find(|hop| *hop != proxy) != Some(&client) || received.values("x-real-ip").any(is_forged) {
+        return Err(format!("{client} came as another address: {headers:?}"));
     }
-    if received.length != request.body.len() {
+    if received.length != row.request.body.len() {
         return Err(format!("{} bytes of the body arrived", received.length));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -105,15 +105,49 @@ impl Gateway {
 
     /// Starts it with its examples.
     pub(crate) fn start(self, program: &Path, addresses: &Addresses) -> Process {
+        self.start_with(program, addresses, &[])
+    }
+
+    /// Starts it with its examples, changed as they say for one that is behind another proxy.
+    pub(crate) fn start_behind(self, program: &Path, addresses: &Addresses, proxy: Ipv4Addr) -> Process {
+        let settings = self.settings_behind(proxy);
+        self.start_with(program, addresses, &settings)
+    }
+
+    fn start_with(self, program: &Path, addresses: &Addresses, settings: &[(&str, String)]) -> Process {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/gateways");
         let read = |example: &str| fs::read_to_string(folder.join(example)).unwrap();
         let mut files: Vec<(&str, String)> = (self.examples().iter())
             .map(|(example, name)| (*name, addresses.put_into(&read(example))))
             .collect();
+        for (written, meant) in settings {
+            let has_it = files.iter_mut().find(|(_, text)| text.contains(written));
+            let (_, text) = has_it.unwrap_or_else(|| panic!("no example of {self:?} has {written}"));
+            *text = text.replace(written, meant);
+        }
         if let Self::Nginx = self {
             files.push(("nginx.conf", NGINX_AROUND.to_owned()));
         }
         Process::start(program, &files, self.arguments())
+    }
+
+    /// What stands in the examples for a gateway behind another proxy, and what is written instead.
+    fn settings_behind(self, proxy: Ipv4Addr) -> Vec<(&'static str, String)> {
+        match self {
+            Self::EnvoyGrpc | Self::EnvoyHttp => {
+                vec![("# xff_num_trusted_hops: 1", "xff_num_trusted_hops: 1".to_owned())]
+            }
+            Self::Traefik => vec![("trustedIPs: []", format!("trustedIPs: [{proxy}]"))],
+            Self::Caddy => vec![(
+                "# trusted_proxies static 10.0.0.10",
+                format!("trusted_proxies static {proxy}"),
+            )],
+            Self::Nginx => vec![
+                ("# set_real_ip_from 10.0.0.10;", format!("set_real_ip_from {proxy};")),
+                ("# real_ip_header", "real_ip_header".to_owned()),
+                ("# real_ip_recursive", "real_ip_recursive".to_owned()),
+            ],
+        }
     }
 
     /// The examples, and where each is put.

@@ -53,6 +53,9 @@ async fn suite(gateway: Gateway) {
     let failed: Vec<String> = stage.play(&rows::rows(&stage.tokens)).await;
     assert!(failed.is_empty(), "{gateway:?}:\n{}", failed.join("\n"));
     stage.nobody_wrote_down_a_token();
+    stage.put_the_gateway_behind_a_proxy().await;
+    let failed = stage.play(&rows::behind_a_proxy(&stage.tokens)).await;
+    assert!(failed.is_empty(), "{gateway:?} behind a proxy:\n{}", failed.join("\n"));
     stage.a_deleted_token_is_refused().await;
     stage.nobody_enters_without_the_verifier().await;
     stage.nobody_wrote_down_a_token();

@@ -14,12 +14,16 @@ use crate::{
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// The address that the organisation's IP filter allows.
 const OFFICE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// A proxy before the gateway, which the organisation's IP filter allows, too.
+pub(crate) const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 /// A route that asks for `orders:read`.
 const ORDERS: &str = "/orders/today";
 
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) request: Request,
+    /// Whose address the service is to see.
+    pub(crate) client: Ipv4Addr,
     pub(crate) expected: Expected,
 }
 
@@ -51,6 +55,7 @@ impl Row {
         Self {
             name: name.to_owned(),
             request,
+            client: OUTSIDE,
             expected,
         }
     }
@@ -67,6 +72,15 @@ impl Row {
 
     fn from(mut self, address: Ipv4Addr) -> Self {
         self.request.from = address;
+        self.client = address;
+        self
+    }
+
+    /// From `client` by way of the proxy, which adds its address to what the client wrote.
+    fn by_way_of_the_proxy(mut self, written: &str, client: Ipv4Addr) -> Self {
+        self.request.from = PROXY;
+        self.request.lines.push(format!("X-Forwarded-For: {written}{client}"));
+        self.client = client;
         self
     }
 }
@@ -295,6 +309,24 @@ fn forged_addresses(tokens: &Tokens) -> Vec<Row> {
         ));
     }
     rows
+}
+
+/// What a gateway is asked that is behind another proxy.
+pub(crate) fn behind_a_proxy(tokens: &Tokens) -> Vec<Row> {
+    let token = bearer(tokens.of("office"));
+    let as_office = || Expected::LetIn(identity(tokens, "office", "Reader", READER, "*"));
+    let row = |name: &str, expected: Expected| Row::new(name, [token.clone()], expected);
+    let elsewhere = Ipv4Addr::new(203, 0, 113, 9);
+    let forged = |line: &str| Row::new(line, [token.clone(), line.to_owned()], FORBIDDEN);
+    vec![
+        row("at the office", as_office()).by_way_of_the_proxy("", OFFICE),
+        row("at the office, saying otherwise", as_office()).by_way_of_the_proxy("203.0.113.9, ", OFFICE),
+        row("elsewhere", FORBIDDEN).by_way_of_the_proxy("", elsewhere),
+        row("elsewhere, saying otherwise", FORBIDDEN).by_way_of_the_proxy("127.0.0.3, ", elsewhere),
+        row("elsewhere, as the proxy", FORBIDDEN).by_way_of_the_proxy("127.0.0.4, ", elsewhere),
+        forged("X-Forwarded-For: 127.0.0.3"),
+        forged("X-Forwarded-For: 127.0.0.3, 127.0.0.4"),
+    ]
 }
 
 const READER: &str = "orders:read,reports:read";

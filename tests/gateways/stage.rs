@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -37,7 +37,8 @@ pub(crate) struct Stage {
     backend: Backend,
     server: Option<kube_sandbox::Server>,
     verifier: Option<Process>,
-    gateway: Process,
+    gateway: (Gateway, PathBuf),
+    process: Process,
     controller: JoinHandle<()>,
     _home: TempDir,
 }
@@ -69,7 +70,7 @@ impl Stage {
             backend: backend.address,
         };
         let verifier = verifier(&kubectl, &addresses, "10m").await;
-        let gateway = gateway.start(program, &addresses);
+        let process = gateway.start(program, &addresses);
         let stage = Self {
             tokens,
             kubectl,
@@ -77,7 +78,8 @@ impl Stage {
             backend,
             server: Some(server),
             verifier: Some(verifier),
-            gateway,
+            gateway: (gateway, program.to_owned()),
+            process,
             controller,
             _home: home,
         };
@@ -94,6 +96,15 @@ impl Stage {
             }
         }
         failed
+    }
+
+    /// From now on, the gateway is one behind another proxy.
+    pub(crate) async fn put_the_gateway_behind_a_proxy(&mut self) {
+        let [port] = free_ports().unwrap();
+        self.addresses.gateway.set_port(port);
+        let (gateway, program) = &self.gateway;
+        self.process = gateway.start_behind(program, &self.addresses, rows::PROXY);
+        self.until_let_in().await;
     }
 
     /// Deleted with kubectl, it is refused at once.
@@ -122,7 +133,7 @@ impl Stage {
 
     /// Neither of those that were let in nor of those that were refused, nor while there was no verifier.
     pub(crate) fn nobody_wrote_down_a_token(&self) {
-        for process in self.verifier.iter().chain([&self.gateway]) {
+        for process in self.verifier.iter().chain([&self.process]) {
             let said = process.said();
             assert!(!self.tokens.is_in(&said), "{said}");
         }
@@ -142,6 +153,7 @@ impl Stage {
         let row = Row {
             name: row.name.clone(),
             request: row.request.clone(),
+            client: row.client,
             expected: Expected::Refused(statuses),
         };
         let outcome = until(LIMIT, || self.check(&row)).await;
@@ -158,7 +170,7 @@ impl Stage {
 
     fn last_words(&self) -> String {
         let verifier = self.verifier.as_ref().map(Process::last_words);
-        format!("{}\n{}", verifier.unwrap_or_default(), self.gateway.last_words())
+        format!("{}\n{}", verifier.unwrap_or_default(), self.process.last_words())
     }
 }
 
@@ -173,6 +185,7 @@ async fn verifier(kubectl: &Kubectl, addresses: &Addresses, max_staleness: &str)
     let program = Path::new(env!("CARGO_BIN_EXE_tokenwright"));
     let kubeconfig = kubectl.kubeconfig().to_str().unwrap();
     let listen = [addresses.http, addresses.grpc, addresses.metrics].map(|address| address.to_string());
+    let trusted = format!("127.0.0.1,{}", rows::PROXY);
     let arguments = [
         "verifier",
         "--kubeconfig",
@@ -183,9 +196,9 @@ async fn verifier(kubectl: &Kubectl, addresses: &Addresses, max_staleness: &str)
         &listen[1],
         "--metrics",
         &listen[2],
-        // The gateway.
+        // The gateway, and what is before it.
         "--trusted-proxies",
-        "127.0.0.1",
+        &trusted,
         "--max-staleness",
         max_staleness,
         "--log",

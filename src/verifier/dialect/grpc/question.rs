@@ -42,14 +42,17 @@ impl<'r> Question<'r> {
     /// The client's address. The peer is the other end of the connection, whatever Envoy makes of forwarded addresses;
     /// with `use_remote_address` it comes again as the last of them, and by that changes nothing.
     ///
-    /// None: there is no IP address at the other end, so nobody is there whose word on the client could be trusted.
+    /// None: there is no IP address at the other end, so nobody is there whose word on the client could be trusted; or a
+    /// trusted proxy, and no word of whom it asks for. Its own address, which a filter may well allow, is not its client's.
     pub(super) fn address(&self, trusted: &TrustedProxies) -> Option<IpAddr> {
         let address = self.attributes?.source.as_ref()?.address.as_ref()?;
         let peer = std::str::from_utf8(&address.socket_address.as_ref()?.address).ok()?;
+        let peer: IpAddr = peer.parse().ok()?;
         let lines = self.headers().filter(|(name, _)| name.eq_ignore_ascii_case(FORWARDED));
         // What is no text is no address, but it has its place among the others.
         let lines = lines.map(|(_, value)| std::str::from_utf8(value).unwrap_or_default());
-        client_address::resolve(peer.parse().ok()?, lines, trusted)
+        let client = client_address::resolve(peer, lines, trusted);
+        client.filter(|client| *client != peer.to_canonical() || !trusted.contains(peer))
     }
 
     /// What the route requires.

@@ -42,6 +42,30 @@ fn the_peer_is_the_client_unless_it_is_a_trusted_proxy() {
     }
 }
 
+/// A trusted proxy in the office, before an Envoy that does not pass on what it says, or to whom it says nothing.
+#[test]
+fn a_proxy_that_names_nobody_speaks_for_nobody() {
+    let mut judge = judge();
+    judge.trusted_proxies = "203.0.113.0/24".parse().unwrap();
+    let bearer = bearer();
+    for (forwarded, expected) in [
+        (None, "ip_denied"),
+        // With `use_remote_address` Envoy adds the proxy.
+        (Some(INSIDE), "ip_denied"),
+        (Some("192.0.2.1,203.0.113.9"), "ip_denied"),
+        (Some("203.0.113.8,203.0.113.9"), "valid"),
+        (Some("203.0.113.8"), "valid"),
+    ] {
+        let forwarded = forwarded.map(|value| ("x-forwarded-for", value));
+        let headers: Vec<_> = forwarded.into_iter().chain([("authorization", &*bearer)]).collect();
+        assert_eq!(
+            code_of(&judge, &question(INSIDE, &headers, &[])),
+            expected,
+            "{forwarded:?}"
+        );
+    }
+}
+
 #[test]
 fn without_an_ip_address_at_the_other_end_the_client_is_unknown() {
     let mut pipe = question(PROXY, &[("authorization", &bearer()), ("x-forwarded-for", INSIDE)], &[]);
