@@ -9,13 +9,15 @@ use std::{
 };
 
 use axum::{Router, body::Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// What it received.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Received {
+    /// The path and the query, as they came.
+    pub(crate) target: String,
     /// In their order, names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     /// How long its body was.
@@ -23,10 +25,11 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    fn new(headers: &HeaderMap, body: &[u8]) -> Self {
+    fn new(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let headers = headers.iter();
         Self {
+            target: uri.to_string(),
             headers: headers
                 .map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes())))
                 .collect(),
@@ -55,9 +58,9 @@ impl Backend {
         let address = listener.local_addr().unwrap();
         let count = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&count);
-        let echo = async move |headers: HeaderMap, body: Bytes| {
+        let echo = async move |uri: Uri, headers: HeaderMap, body: Bytes| {
             counted.fetch_add(1, Ordering::SeqCst);
-            serde_json::to_string(&Received::new(&headers, &body)).unwrap()
+            serde_json::to_string(&Received::new(&uri, &headers, &body)).unwrap()
         };
         let serving = tokio::spawn(async move {
             axum::serve(listener, Router::new().fallback(echo)).await.unwrap();

@@ -20,6 +20,11 @@ pub(crate) fn check(row: &Row, answer: &Answer, reached: bool, tokens: &Tokens) 
             }
             service_sees(row, answer, identity, tokens)
         }
+        Expected::Within(_) if !reached && (400..500).contains(&answer.status) => Ok(()),
+        Expected::Within(part) => match received(answer)?.target {
+            target if part.has(&target) => Ok(()),
+            target => Err(format!("it reached the service as {target}")),
+        },
         Expected::Refused(_) if reached => Err(format!("it reached the service: {answer:?}")),
         Expected::Refused(statuses) if statuses.contains(&answer.status) => Ok(()),
         Expected::Refused(statuses) => Err(format!("{statuses:?} expected: {answer:?}")),
@@ -40,7 +45,10 @@ fn client_sees(answer: &Answer, tokens: &Tokens) -> Result<(), String> {
 }
 
 fn service_sees(row: &Row, answer: &Answer, identity: &Identity, tokens: &Tokens) -> Result<(), String> {
-    let received: Received = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+    let received = received(answer)?;
+    if received.target != row.request.path {
+        return Err(format!("it came as {}", received.target));
+    }
     let headers = &received.headers;
     // One that is empty says no more than one that is not there.
     let says_who = |(name, value): &&(String, String)| is_of_identity(name) && !value.is_empty();
@@ -68,6 +76,10 @@ fn service_sees(row: &Row, answer: &Answer, identity: &Identity, tokens: &Tokens
         return Err(format!("{} bytes of the body arrived", received.length));
     }
     Ok(())
+}
+
+fn received(answer: &Answer) -> Result<Received, String> {
+    serde_json::from_str(&answer.body).map_err(|_| format!("it did not reach the service: {answer:?}"))
 }
 
 /// However a service might read the name.

@@ -10,6 +10,7 @@ mod support;
 mod backend;
 mod check;
 mod gateway;
+mod paths;
 mod process;
 mod request;
 mod rows;
