@@ -25,6 +25,8 @@ pub enum Fault {
     HangBefore,
     /// It is committed at once, and its answer waits until the fault is removed.
     HangAfter,
+    /// A watch tells each of its events this long after the one before.
+    Trickle(Duration),
     /// A get or list is answered from the past: as of this resourceVersion (see
     /// [`Sandbox::revision`](crate::Sandbox::revision)).
     Stale(u64),

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use kube::api::DeleteParams;
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
-use tokenwright::{clock::Clock, controller::Settings};
+use tokenwright::{api::Organisation, clock::Clock, controller::Settings};
 
 use crate::{cluster::Cluster, deployed::CONTROLLER};
 
@@ -251,6 +251,42 @@ async fn watches_that_end_or_are_too_old_are_begun_anew() {
         let token = cluster.token("web").await;
         assert_eq!((token.status().rotations, token.ready().0), (step + 1, "True"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_behind_a_watch_is_acted_on_however_slowly_the_next_list_comes() {
+    let mut cluster = Cluster::start().await;
+    for name in ["early", "web", "zeal"] {
+        cluster.issue(name, json!({})).await;
+    }
+    for resource in ["apitokens", "organisations", "tokenpolicies"] {
+        cluster.sandbox.faults().pause_watches(resource);
+    }
+    cluster.patch("web", json!({ "suspended": true })).await;
+    cluster.create("late", json!({})).await;
+    let members = json!({ "members": [{ "kind": "User", "name": "ann", "role": "Admin" }] });
+    cluster.organisation(members).await;
+    // Nothing but a list tells of it now, object by object.
+    cluster
+        .sandbox
+        .faults()
+        .inject(Match::any().verb("watch"), Fault::Trickle(Duration::from_secs(3)));
+    cluster.sandbox.compact();
+    for resource in ["apitokens", "organisations", "tokenpolicies"] {
+        cluster.sandbox.faults().expire_watches(resource);
+        cluster.sandbox.faults().resume_watches(resource);
+    }
+    cluster.pass(Duration::from_secs(120)).await;
+    assert_eq!(cluster.token("late").await.ready(), ("True", "Issued"));
+    assert_eq!(cluster.token("web").await.ready(), ("False", "Suspended"));
+    let acme = cluster.list::<Organisation>().await.remove(0);
+    assert_eq!(acme.status.unwrap().observed_generation, acme.metadata.generation);
+    // What did not change costs nothing.
+    cluster.writes();
+    cluster.sandbox.compact();
+    cluster.sandbox.faults().expire_watches("*");
+    cluster.pass(Duration::from_secs(120)).await;
+    assert_eq!(cluster.writes(), [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use serde_json::Value;
@@ -28,6 +29,21 @@ impl Body {
 
     pub(crate) fn events(events: BoxStream<'static, Bytes>) -> Self {
         Self(Inner::Events(events))
+    }
+
+    /// With a pause before each event.
+    pub(crate) fn trickling(self, pause: Duration) -> Self {
+        match self.0 {
+            Inner::Events(events) => Self::events(
+                events
+                    .then(move |event| async move {
+                        tokio::time::sleep(pause).await;
+                        event
+                    })
+                    .boxed(),
+            ),
+            whole @ Inner::Whole(_) => Self(whole),
+        }
     }
 }
 

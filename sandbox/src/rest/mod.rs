@@ -80,7 +80,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, user: Option<User>, incoming: Inc
             }
             Fault::HangBefore => hit.removal().await,
             Fault::Stale(revision) => as_of = Some(*revision),
-            Fault::Delay(_) | Fault::DropAnswer | Fault::HangAfter => after = Some(hit),
+            Fault::Delay(_) | Fault::Trickle(_) | Fault::DropAnswer | Fault::HangAfter => after = Some(hit),
         }
     }
     let reply = match identity.and_then(|user| dispatch(&shared, &user, &incoming, as_of)) {
@@ -92,6 +92,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, user: Option<User>, incoming: Inc
     if let Some(hit) = after {
         match hit.fault {
             Fault::Delay(time) => tokio::time::sleep(time).await,
+            Fault::Trickle(pause) => return Ok(reply.map(|body| body.trickling(pause))),
             Fault::DropAnswer => return Err(broken()),
             _ => hit.removal().await,
         }

@@ -206,6 +206,13 @@ where
 }
 
 impl Queues {
+    /// Has every organisation counted again.
+    fn every_organisation(&self, ctx: &Context) {
+        for organisation in ctx.stores.organisations.state() {
+            send(&self.organisations, reference(&*organisation));
+        }
+    }
+
     /// Has every policy look again at what it hits.
     fn every_policy(&self, ctx: &Context) {
         for policy in ctx.stores.policies.state() {

@@ -29,7 +29,7 @@ pub(super) fn feed<'a>(
         let stream = changes_of(ctx, "tokenpolicies", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Policies>));
         while let Some(event) = stream.next().await {
-            if let Event::Apply(touched) | Event::InitApply(touched) = &event {
+            if let Event::Apply(touched) = &event {
                 send(&queues.policies, reference(touched));
             }
             // What it hits is in its status: that concerns no token.
@@ -50,6 +50,7 @@ pub(super) fn feed<'a>(
                 count_unreadable(ctx);
             }
             if matches!(event, Event::InitDone) {
+                queues.every_policy(ctx);
                 listed.done();
             }
         }

@@ -25,7 +25,7 @@ pub(super) fn organisations<'a>(
         let stream = changes_of(ctx, "organisations", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
         while let Some(event) = stream.next().await {
-            if let Event::Apply(touched) | Event::InitApply(touched) | Event::Delete(touched) = &event {
+            if let Event::Apply(touched) | Event::Delete(touched) = &event {
                 send(&queues.organisations, reference(touched));
             }
             if let Event::Delete(gone) = &event {
@@ -39,6 +39,7 @@ pub(super) fn organisations<'a>(
                 queues.every_policy(ctx);
             }
             if matches!(event, Event::InitDone) {
+                queues.every_organisation(ctx);
                 listed.done();
             }
         }

@@ -33,6 +33,7 @@ pub(super) fn feed<'a>(
         let stream = changes_of(ctx, "apitokens", watch);
         let mut stream = std::pin::pin!(stream.map(slim::<Tokens>));
         let known = store.as_reader();
+        let mut news: Vec<ObjectRef<Tokens>> = Vec::new();
         while let Some(event) = stream.next().await {
             let was_only_used = matches!(&event, Event::Apply(token) if was_only_used(&known, token));
             let before = match &event {
@@ -47,22 +48,28 @@ pub(super) fn feed<'a>(
                     stand(ctx, &queues, before.as_deref(), Some(&token));
                     take_in(ctx, &queue, &queues, &token);
                 }
-                Event::InitApply(token) => take_in(ctx, &queue, &queues, &token),
+                // Until the list is complete the store shows what was before it: whoever looked now would find nothing to do,
+                // and not be asked again.
+                Event::InitApply(token) if is_known(&known, &token) => {}
+                Event::InitApply(token) => news.push(reference(&token)),
                 Event::Delete(token) => {
                     ctx.memory().forget(&token);
                     stand(ctx, &queues, before.as_deref(), None);
                     send_surroundings(ctx, &queues, &token);
                 }
-                Event::Init => {}
+                Event::Init => news.clear(),
                 Event::InitDone => {
                     // What the list no longer has is only seen in its absence: forget it and count anew. The stores of
                     // the other scopes are complete, or nothing of theirs has been worked on yet.
                     let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
                     ctx.memory().forget_others(&tokens);
                     stand_anew(ctx, &queues, &tokens);
-                    for organisation in ctx.stores.organisations.state() {
-                        send(&queues.organisations, reference(&*organisation));
+                    for token in std::mem::take(&mut news) {
+                        if let Some(token) = known.get(&token) {
+                            take_in(ctx, &queue, &queues, &token);
+                        }
                     }
+                    queues.every_organisation(ctx);
                     queues.every_policy(ctx);
                     listed.done();
                 }
@@ -124,6 +131,12 @@ fn counting(ctx: &Context, organisation: &str) -> Vec<TokenPolicySpec> {
         .filter(|spec| spec.max_tokens.is_some() && spec.selects(organisation, &labels))
         .cloned()
         .collect()
+}
+
+/// Whether a token is the same as the one that was known before.
+fn is_known(known: &Store<Tokens>, token: &Tokens) -> bool {
+    let known = known.get(&reference(token));
+    known.is_some_and(|known| known.resource_version() == token.resource_version())
 }
 
 /// Whether nothing of a token changed but when it was used last.
