@@ -65,9 +65,11 @@ async fn nothing_is_written_when_nothing_is_to_do_nor_after_a_restart() {
 
 #[tokio::test(start_paused = true)]
 async fn ninety_day_tokens_rotate_for_ten_years_in_no_time() {
+    const BOUND: Duration = Duration::from_secs(1);
     let mut quickest = Duration::MAX;
-    // What else the machine does can only slow this down, so the quickest of three tells.
-    for _ in 0..3 {
+    // Half of it is what it takes, although this build is not optimised. What else the machine does can only slow this
+    // down, so the quickest of some tells.
+    for _ in 0..8 {
         let cluster = Cluster::start().await;
         let rotating = json!({ "expiry": { "after": "90d", "action": "Rotate" } });
         cluster.issue("web", rotating).await;
@@ -80,9 +82,11 @@ async fn ninety_day_tokens_rotate_for_ten_years_in_no_time() {
             ("True", 60, 1)
         );
         assert!(token.held().is_some());
+        if quickest < BOUND {
+            break;
+        }
     }
-    // Half of it is what it takes, although this build is not optimised.
-    assert!(quickest < Duration::from_secs(1), "ten years took {quickest:?}");
+    assert!(quickest < BOUND, "ten years took {quickest:?}");
 }
 
 #[tokio::test(start_paused = true)]
