@@ -105,16 +105,28 @@ impl Memory {
         }
     }
 
+    /// The same of an Organisation.
+    pub(super) fn forget_organisation(&mut self, organisation: &ObjectMeta) {
+        let uid = organisation.uid.as_deref().unwrap_or_default();
+        self.backoffs.reset(uid);
+        self.rights.forget(uid);
+    }
+
+    /// The same of a TokenPolicy.
+    pub(super) fn forget_policy(&mut self, policy: &ObjectMeta) {
+        self.backoffs.reset(policy.uid.as_deref().unwrap_or_default());
+    }
+
     /// Forgets everything about ApiTokens that are not among these, which are all there are. Their deletion may not have
     /// been seen, and `minted` holds what nobody may know any more.
     pub(super) fn forget_others(&mut self, tokens: &[Arc<DeserializeGuard<ApiToken>>]) {
         let uids: HashSet<String> = tokens.iter().filter_map(|token| token.uid()).collect();
         let keys: HashSet<Key> = tokens.iter().filter_map(|token| secret_key(token)).collect();
-        self.backoffs.forget_unless(|uid| uids.contains(uid));
         self.minted.retain(|uid, _| uids.contains(uid));
         self.written.retain(|uid, _| uids.contains(uid));
         self.denied.retain(|uid, _| uids.contains(uid));
-        // Those of organisations go too; they are tried once more, and fail again or not.
+        // Those of organisations and policies go too; they are tried once more, and fail again or not.
+        self.backoffs.forget_unless(|uid| uids.contains(uid));
         self.rights.forget_unless(|uid| uids.contains(uid));
         self.secrets.forget_unless(|key| keys.contains(key));
     }
@@ -232,7 +244,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{
-        super::{backoff::Failure, secrets::Verified},
+        super::{
+            backoff::{Failure, State},
+            secrets::Verified,
+        },
         *,
     };
 
@@ -257,7 +272,7 @@ mod tests {
             let uid = format!("uid of {name}");
             memory
                 .backoffs
-                .failed(&uid, None, Failure::Passing, Instant::now(), 1.0);
+                .failed(State::of(token(name).meta()), Failure::Passing, Instant::now(), 1.0);
             let plain = Token::generate(
                 "acme",
                 TokenType::default(),

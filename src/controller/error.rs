@@ -1,3 +1,5 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use super::backoff::Failure;
 use crate::answer::{describe, status};
 
@@ -18,6 +20,14 @@ pub enum Error {
     Conflict {
         /// What was being done.
         doing: &'static str,
+        /// The resourceVersion of the object that is reconciled, if it is that one that has changed.
+        version: Option<String>,
+    },
+    /// The object that is reconciled was deleted.
+    #[error("could not {doing}: the object has been deleted meanwhile")]
+    Gone {
+        /// What was being done.
+        doing: &'static str,
     },
     /// The API server stored something else than what it was sent.
     #[error("could not write the Secret as it should be: it was changed on its way, probably by an admission webhook")]
@@ -31,8 +41,27 @@ impl Error {
     /// Wraps what a request came back with.
     pub(super) fn api(doing: &'static str) -> impl Fn(kube::Error) -> Self {
         move |source| match status(&source) {
-            Some(status) if status.is_conflict() && !status.is_already_exists() => Self::Conflict { doing },
+            Some(status) if status.is_conflict() && !status.is_already_exists() => {
+                Self::Conflict { doing, version: None }
+            }
             _ => Self::Api { doing, source },
+        }
+    }
+
+    /// The same of a write of `object`, which is the one that is reconciled.
+    pub(super) fn of(object: &ObjectMeta, doing: &'static str) -> impl Fn(kube::Error) -> Self {
+        move |source| match status(&source) {
+            // Another of the same name is not it.
+            Some(status) if status.is_not_found() || status.message.contains("UID in precondition") => {
+                Self::Gone { doing }
+            }
+            _ => match Self::api(doing)(source) {
+                Self::Conflict { doing, .. } => Self::Conflict {
+                    doing,
+                    version: object.resource_version.clone(),
+                },
+                other => other,
+            },
         }
     }
 
@@ -62,7 +91,7 @@ impl Error {
                 (refused && !passes).then(|| format!("{doing}: {}", describe(source)))
             }
             Self::Altered => Some("keep the Secret as it should be: something changed it on its way".to_owned()),
-            Self::Conflict { .. } | Self::Restless(_) => None,
+            Self::Conflict { .. } | Self::Gone { .. } | Self::Restless(_) => None,
         }
     }
 
@@ -77,7 +106,8 @@ impl Error {
     /// Whether trying again soon makes sense.
     pub(super) fn failure(&self) -> Failure {
         match self {
-            Self::Conflict { .. } => Failure::Passing,
+            Self::Conflict { .. } => Failure::Outdated,
+            Self::Gone { .. } => Failure::Passing,
             Self::Altered | Self::Restless(_) => Failure::Refusal,
             Self::Api { source, .. } => match status(source).map(|status| status.code) {
                 Some(code) if (400..500).contains(&code) && code != 429 => Failure::Refusal,
@@ -90,6 +120,7 @@ impl Error {
     pub fn category(&self) -> &'static str {
         match self {
             Self::Conflict { .. } => "conflict",
+            Self::Gone { .. } => "gone",
             Self::Altered => "altered",
             Self::Restless(_) => "restless",
             Self::Api { source, .. } => match status(source) {
@@ -119,6 +150,37 @@ mod tests {
         });
         let (refusal, passing) = (Failure::Refusal, Failure::Passing);
         assert_eq!(kinds, [refusal, refusal, refusal, passing, passing, passing]);
+    }
+
+    #[test]
+    fn an_object_that_is_gone_is_told_from_one_that_has_changed() {
+        let object = ObjectMeta {
+            resource_version: Some("7".to_owned()),
+            ..ObjectMeta::default()
+        };
+        let met = |code, reason: &str, message: &str| {
+            let answer = Status::failure(message, reason).with_code(code);
+            Error::of(&object, "write the status")(kube::Error::Api(answer.boxed()))
+        };
+        let changed = met(
+            409,
+            "Conflict",
+            "the object has been modified; please apply your changes to the latest version and try again",
+        );
+        assert!(
+            matches!(&changed, Error::Conflict { version: Some(version), .. } if version == "7"),
+            "{changed:?}"
+        );
+        for gone in [
+            met(404, "NotFound", "apitokens.tokenwright.dev \"web\" not found"),
+            met(
+                409,
+                "Conflict",
+                "StorageError: invalid object, Code: 4, AdditionalErrorMsg: Precondition failed: UID in precondition: 1, UID in object meta: 2",
+            ),
+        ] {
+            assert!(matches!(gone, Error::Gone { .. }), "{gone:?}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ where
     };
     api.patch_status(name, &params, &Patch::Merge(patch))
         .await
-        .map_err(Error::api("write the status"))?;
+        .map_err(Error::of(&found.metadata, "write the status"))?;
     Ok(Action::await_change())
 }
 

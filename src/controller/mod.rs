@@ -19,28 +19,20 @@ mod invalid;
 mod organisation;
 mod policy;
 mod queue;
+mod reconciler;
 mod rights;
 mod secrets;
 mod token;
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use futures::{
-    FutureExt, StreamExt,
+    FutureExt,
     future::{self, BoxFuture, Either},
 };
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{
-    Client, Resource,
-    runtime::{
-        controller::{self, Action},
-        reflector::{ObjectRef, Store},
-    },
-};
+use kube::{Client, runtime::controller::Action};
 use rand::CryptoRng;
-use tokio::time::Instant;
-use tracing::Instrument;
 
 pub use context::Context;
 pub use error::Error;
@@ -51,7 +43,6 @@ use crate::{
     domain::outlook::outlook,
     event::{self, Origin},
     metrics::Metrics,
-    telemetry::span,
 };
 
 /// How the controller is to behave.
@@ -166,28 +157,13 @@ impl Controller {
         let opened = opened.shared();
         let mut reconcilers: Vec<BoxFuture<'_, ()>> = Vec::new();
         for (requests, tokens) in wiring.token_requests.into_iter().zip(ctx.stores.tokens.clone()) {
-            reconcilers.push(reconciler(
-                |token, ctx| token::reconcile(token, ctx).boxed(),
-                token::on_error,
-                &ctx,
-                tokens,
-                Queue::new(requests, opened.clone(), self.settings.concurrency),
-            ));
+            let queue = Queue::new(requests, opened.clone(), self.settings.concurrency);
+            reconcilers.push(reconciler::run(&ctx, tokens, queue));
         }
-        reconcilers.push(reconciler(
-            |organisation, ctx| organisation::reconcile(organisation, ctx).boxed(),
-            organisation::on_error,
-            &ctx,
-            ctx.stores.organisations.clone(),
-            Queue::new(wiring.organisation_requests, opened.clone(), self.settings.concurrency),
-        ));
-        reconcilers.push(reconciler(
-            |policy, ctx| policy::reconcile(policy, ctx).boxed(),
-            policy::on_error,
-            &ctx,
-            ctx.stores.policies.clone(),
-            Queue::new(wiring.policy_requests, opened, self.settings.concurrency),
-        ));
+        let queue = Queue::new(wiring.organisation_requests, opened.clone(), self.settings.concurrency);
+        reconcilers.push(reconciler::run(&ctx, ctx.stores.organisations.clone(), queue));
+        let queue = Queue::new(wiring.policy_requests, opened, self.settings.concurrency);
+        reconcilers.push(reconciler::run(&ctx, ctx.stores.policies.clone(), queue));
 
         // The feeds hold the queues' senders: when they are dropped the queues end, and with them the reconcilers, once
         // what they are at is done. The publisher ends when the last of them drops its recorder.
@@ -209,50 +185,6 @@ impl Controller {
     }
 }
 
-/// Reconciles the objects of one store as the queue hands them out, until it ends.
-fn reconciler<K, F, O>(
-    reconcile: impl FnMut(Arc<K>, Arc<Context>) -> F + Send + 'static,
-    on_error: impl Fn(Arc<K>, &Error, Arc<Context>) -> Action + Send + Sync + 'static,
-    ctx: &Arc<Context>,
-    store: Store<K>,
-    (queue, finished): (Queue<ObjectRef<K>, O>, queue::Sender<ObjectRef<K>>),
-) -> BoxFuture<'static, ()>
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<Action, Error>> + Send + Unpin + 'static,
-    O: Future<Output = bool> + Send + Unpin + 'static,
-{
-    let config = controller::Config::default().concurrency(ctx.settings.concurrency);
-    let queue = queue.map(Ok::<_, Infallible>);
-    let stream = controller::applier(reconcile, on_error, ctx.clone(), store, queue, config);
-    let finish = move |object: ObjectRef<K>| {
-        // Fails only when the queue has ended.
-        let _ = finished.unbounded_send(object);
-        future::ready(())
-    };
-    stream
-        .filter_map(|result| future::ready(reconciled(result)))
-        .for_each(finish)
-        .boxed()
-}
-
-/// Looks after an object, and says how that went, in metrics and traces.
-async fn observed(
-    kind: &'static str,
-    object: &ObjectMeta,
-    ctx: &Context,
-    reconciling: impl Future<Output = Result<Action, Error>>,
-) -> Result<Action, Error> {
-    let started = Instant::now();
-    let name = object.name.as_deref().unwrap_or_default();
-    let span = span::reconcile(kind, object.namespace.as_deref(), name);
-    let result = reconciling.instrument(span.clone()).await;
-    let error = result.as_ref().err();
-    span::reconciled(&span, error);
-    ctx.metrics.reconciled(kind, error, started.elapsed());
-    result
-}
-
 /// kube's scheduler takes no later times; nothing is lost by looking earlier.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -261,18 +193,4 @@ fn look_again(due: Option<Timestamp>, retry: Option<Duration>, now: Timestamp) -
     let due = due.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
     let wait = due.into_iter().chain(retry).min();
     wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.min(LONGEST_WAIT)))
-}
-
-/// Which object was done with, however it went.
-fn reconciled<K>(result: Result<(ObjectRef<K>, Action), controller::Error<Error, Infallible>>) -> Option<ObjectRef<K>>
-where
-    K: Resource<DynamicType = ()>,
-{
-    match result {
-        Ok((object, _)) => Some(object),
-        Err(controller::Error::ObjectNotFound(object) | controller::Error::ReconcilerFailed(_, object)) => {
-            Some(object.into_kind_unchecked(()))
-        }
-        Err(controller::Error::QueueError(_) | controller::Error::RunnerError(_)) => None,
-    }
 }

@@ -1,14 +1,14 @@
 //! Reconciling one Organisation: what its members may do, and how many tokens it has.
 
-use std::{sync::Arc, time::Duration};
-
 use jiff::Timestamp;
 use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 
 use super::{
     Context, Error,
+    context::Memory,
     gather::gather,
-    invalid, look_again, observed,
+    invalid, look_again,
+    reconciler::Reconcile,
     rights::{self, Outcome},
 };
 use crate::{
@@ -17,37 +17,33 @@ use crate::{
 };
 
 const MANAGER: &str = "tokenwright-status";
-const RETRY: Duration = Duration::from_secs(2);
+
+impl Reconcile for DeserializeGuard<Organisation> {
+    const KIND: &'static str = "Organisation";
+
+    fn put_off(&self, ctx: &Context) -> Option<Action> {
+        // One that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
+        // cluster-wide is not its to keep. Nor has it the right to.
+        if !ctx.settings.namespaces.is_empty() {
+            return Some(Action::await_change());
+        }
+        gather::<Organisation>(&self.name_any(), ctx).map(Action::requeue)
+    }
+
+    async fn reconcile(&self, ctx: &Context) -> Result<Action, Error> {
+        match &self.0 {
+            Ok(organisation) => tend(organisation, ctx).await,
+            // Its tokens are held until it can be read again.
+            Err(invalid) => invalid::report::<Organisation>(invalid, &[READY], ctx).await,
+        }
+    }
+
+    fn forget(&self, memory: &mut Memory) {
+        memory.forget_organisation(self.meta());
+    }
+}
 
 /// Keeps the members' rights in step, and writes the organisation's conditions and counts if they changed.
-pub(super) async fn reconcile(
-    organisation: Arc<DeserializeGuard<Organisation>>,
-    ctx: Arc<Context>,
-) -> Result<Action, Error> {
-    // One that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
-    // cluster-wide is not its to keep. Nor has it the right to.
-    if !ctx.settings.namespaces.is_empty() {
-        return Ok(Action::await_change());
-    }
-    if let Some(left) = gather::<Organisation>(&organisation.name_any(), &ctx) {
-        return Ok(Action::requeue(left));
-    }
-    let reconciling = async {
-        match &organisation.0 {
-            Ok(organisation) => tend(organisation, &ctx).await,
-            // Its tokens are held until it can be read again.
-            Err(invalid) => invalid::report::<Organisation>(invalid, &[READY], &ctx).await,
-        }
-    };
-    observed("Organisation", organisation.meta(), &ctx, reconciling).await
-}
-
-/// Tries again soon.
-pub(super) fn on_error(organisation: Arc<DeserializeGuard<Organisation>>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::warn!(name = organisation.name_any(), %error, "reconciling an Organisation failed");
-    Action::requeue(RETRY)
-}
-
 async fn tend(organisation: &Organisation, ctx: &Context) -> Result<Action, Error> {
     if organisation.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -96,6 +92,6 @@ async fn write(organisation: &Organisation, status: OrganisationStatus, ctx: &Co
     };
     api.replace_status(&organisation.name_any(), &params, &wanted)
         .await
-        .map_err(Error::api("write the status"))?;
+        .map_err(Error::of(&organisation.metadata, "write the status"))?;
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Reconciling one TokenPolicy: what it hits, and what is wrong with it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::collections::BTreeMap;
 
 use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 
-use super::{Context, Error, gather::gather, invalid, observed};
+use super::{Context, Error, context::Memory, gather::gather, invalid, reconciler::Reconcile};
 use crate::{
     api::{ApiToken, TokenPolicy, TokenPolicyStatus, condition::READY},
     domain::{
@@ -15,34 +15,33 @@ use crate::{
 };
 
 const MANAGER: &str = "tokenwright-status";
-const RETRY: Duration = Duration::from_secs(2);
+
+impl Reconcile for DeserializeGuard<TokenPolicy> {
+    const KIND: &'static str = "TokenPolicy";
+
+    fn put_off(&self, ctx: &Context) -> Option<Action> {
+        // One that sees a part of the tokens would count wrong, and fight with those that see the others. Nor has it the
+        // right to.
+        if !ctx.settings.namespaces.is_empty() {
+            return Some(Action::await_change());
+        }
+        gather::<TokenPolicy>(&self.name_any(), ctx).map(Action::requeue)
+    }
+
+    async fn reconcile(&self, ctx: &Context) -> Result<Action, Error> {
+        match &self.0 {
+            Ok(policy) => tend(policy, ctx).await,
+            // Nothing is issued until it can be read again.
+            Err(invalid) => invalid::report::<TokenPolicy>(invalid, &[READY], ctx).await,
+        }
+    }
+
+    fn forget(&self, memory: &mut Memory) {
+        memory.forget_policy(self.meta());
+    }
+}
 
 /// Writes the policy's conditions and what it hits, if they changed.
-pub(super) async fn reconcile(policy: Arc<DeserializeGuard<TokenPolicy>>, ctx: Arc<Context>) -> Result<Action, Error> {
-    // One that sees a part of the tokens would count wrong, and fight with those that see the others. Nor has it the right
-    // to.
-    if !ctx.settings.namespaces.is_empty() {
-        return Ok(Action::await_change());
-    }
-    if let Some(left) = gather::<TokenPolicy>(&policy.name_any(), &ctx) {
-        return Ok(Action::requeue(left));
-    }
-    let reconciling = async {
-        match &policy.0 {
-            Ok(policy) => tend(policy, &ctx).await,
-            // Nothing is issued until it can be read again.
-            Err(invalid) => invalid::report::<TokenPolicy>(invalid, &[READY], &ctx).await,
-        }
-    };
-    observed("TokenPolicy", policy.meta(), &ctx, reconciling).await
-}
-
-/// Tries again soon.
-pub(super) fn on_error(policy: Arc<DeserializeGuard<TokenPolicy>>, error: &Error, _: Arc<Context>) -> Action {
-    tracing::warn!(name = policy.name_any(), %error, "reconciling a TokenPolicy failed");
-    Action::requeue(RETRY)
-}
-
 async fn tend(policy: &TokenPolicy, ctx: &Context) -> Result<Action, Error> {
     if policy.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -106,6 +105,6 @@ async fn write(policy: &TokenPolicy, status: TokenPolicyStatus, ctx: &Context) -
     };
     api.replace_status(&policy.name_any(), &params, &wanted)
         .await
-        .map_err(Error::api("write the status"))?;
+        .map_err(Error::of(&policy.metadata, "write the status"))?;
     Ok(())
 }

@@ -8,6 +8,7 @@ mod faults;
 mod last_used;
 mod leader;
 mod life;
+mod meanwhile;
 mod members;
 mod organisation;
 mod policies;

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{StreamExt, future::BoxFuture};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     runtime::{
         reflector::{ObjectRef, store::Writer},
         watcher::Event,
@@ -31,6 +31,9 @@ pub(super) fn feed<'a>(
         while let Some(event) = stream.next().await {
             if let Event::Apply(touched) = &event {
                 send(&queues.policies, reference(touched));
+            }
+            if let Event::Delete(gone) = &event {
+                ctx.memory().forget_policy(gone.meta());
             }
             // What it hits is in its status: that concerns no token.
             let changed = changes(&mut store, &event, spec_of);

@@ -9,6 +9,7 @@ use kube::{
     core::PartialObjectMeta,
     runtime::{reflector::ObjectRef, watcher::Event},
 };
+use tokio::time::Instant;
 
 use super::{super::secrets::Seen, Context, Listed, Requests, Tokens, changes_of, scoped, send};
 use crate::{api::MANAGED_BY, watch::Watch};
@@ -27,6 +28,9 @@ pub(super) fn feed<'a>(
             let complete = matches!(event, Event::InitDone);
             let changed = ctx.memory().secrets.take_in(event, &namespace);
             for ((namespace, name), seen) in changed {
+                if let Some(controller) = &seen.controller {
+                    ctx.memory().backoffs.catch_up(&controller.uid, Instant::now());
+                }
                 for token in concerns(&name, &seen) {
                     send(&queue, ObjectRef::new(token).within(&namespace));
                 }

@@ -29,7 +29,7 @@ pub(super) fn organisations<'a>(
                 send(&queues.organisations, reference(touched));
             }
             if let Event::Delete(gone) = &event {
-                ctx.memory().rights.forget(&gone.uid().unwrap_or_default());
+                ctx.memory().forget_organisation(gone.meta());
             }
             // Its own counts are in its status: they concern no token. Policies select by its labels.
             let part = |organisation: &Organisations| (spec_of(organisation).cloned(), organisation.labels().clone());

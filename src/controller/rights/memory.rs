@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::time::Instant;
 
-use super::super::backoff::{Backoffs, Failure};
+use super::super::backoff::{Backoffs, Failure, State};
 use crate::api::condition::Finding;
 
 /// How the rights that belong to one object stand.
@@ -29,13 +29,15 @@ impl Memory {
     /// What stands in the way, if it is too early to try again.
     pub(super) fn pausing(&self, uid: &str, generation: Option<i64>, now: Instant) -> Option<Outcome> {
         let finding = self.troubles.get(uid)?;
-        let left = self.backoffs.remaining(uid, generation, now)?;
+        let left = self.backoffs.remaining(state(uid, generation), now)?;
         Some(Outcome::Trouble(finding.clone(), left))
     }
 
     pub(super) fn failed(&mut self, uid: &str, generation: Option<i64>, finding: Finding, now: Instant) -> Outcome {
         let jitter = rand::random::<f64>();
-        let wait = self.backoffs.failed(uid, generation, Failure::Refusal, now, jitter);
+        let wait = self
+            .backoffs
+            .failed(state(uid, generation), Failure::Refusal, now, jitter);
         self.troubles.insert(uid.to_owned(), finding.clone());
         Outcome::Trouble(finding, wait)
     }
@@ -61,5 +63,13 @@ impl Memory {
     pub(in super::super) fn forget_unless(&mut self, wanted: impl Fn(&str) -> bool) {
         self.backoffs.forget_unless(&wanted);
         self.troubles.retain(|uid, _| wanted(uid));
+    }
+}
+
+fn state(uid: &str, generation: Option<i64>) -> State<'_> {
+    State {
+        uid,
+        generation,
+        version: None,
     }
 }

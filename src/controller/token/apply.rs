@@ -62,7 +62,7 @@ pub(super) async fn replace_status(token: &mut ApiToken, status: ApiTokenStatus,
     let written = api
         .replace_status(&token.name_any(), &params, &wanted)
         .await
-        .map_err(Error::api("write the status"))?;
+        .map_err(Error::of(&token.metadata, "write the status"))?;
     token.metadata.resource_version = written.metadata.resource_version;
     // What was sent and not what came back: an older schema in the cluster may have left something out, and a status
     // that never is as it should be would be written without end.
@@ -250,7 +250,7 @@ async fn delete_token(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
     };
     match api.delete(&token.name_any(), &params).await {
         Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
-            Err(Error::api("delete the expired ApiToken")(error))
+            Err(Error::of(&token.metadata, "delete the expired ApiToken")(error))
         }
         _ => Ok(()),
     }

@@ -5,12 +5,11 @@ mod assignees;
 mod dereference;
 mod workload;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
-use tokio::time::Instant;
 
-use super::{Context, Error, invalid, look_again, observed};
+use super::{Context, Error, context::Memory, invalid, look_again, reconciler::Reconcile};
 use crate::{
     api::{
         ApiToken,
@@ -23,49 +22,30 @@ use crate::{
 const MOST_STEPS: usize = 12;
 /// When a newer version of the object is on its way and does not come.
 const STALE_WAIT: Duration = Duration::from_secs(5);
-/// When the object changed under a write: the watch brings the new version, and this in case it does not.
-const CONFLICT_WAIT: Duration = Duration::from_millis(500);
+
+impl Reconcile for DeserializeGuard<ApiToken> {
+    const KIND: &'static str = "ApiToken";
+
+    fn put_off(&self, ctx: &Context) -> Option<Action> {
+        let outdated = ctx.memory().is_outdated(self.meta());
+        outdated.then(|| Action::requeue(STALE_WAIT))
+    }
+
+    async fn reconcile(&self, ctx: &Context) -> Result<Action, Error> {
+        match &self.0 {
+            Ok(token) => attempt(token, ctx).await,
+            Err(invalid) => invalid::report::<ApiToken>(invalid, &[READY, STALLED], ctx).await,
+        }
+    }
+
+    fn forget(&self, memory: &mut Memory) {
+        memory.forget(self);
+    }
+}
 
 /// Makes the cluster what `domain::lifecycle` decides for this token.
-pub(super) async fn reconcile(token: Arc<DeserializeGuard<ApiToken>>, ctx: Arc<Context>) -> Result<Action, Error> {
-    let reconciling = async {
-        match &token.0 {
-            Ok(token) => attempt(token, &ctx).await,
-            Err(invalid) => invalid::report::<ApiToken>(invalid, &[READY, STALLED], &ctx).await,
-        }
-    };
-    observed("ApiToken", token.meta(), &ctx, reconciling).await
-}
-
-/// Waits longer after every failure. A conflict is no failure: somebody else was quicker.
-pub(super) fn on_error(token: Arc<DeserializeGuard<ApiToken>>, error: &Error, ctx: Arc<Context>) -> Action {
-    let (namespace, name) = (token.namespace().unwrap_or_default(), token.name_any());
-    if matches!(error, Error::Conflict { .. }) {
-        tracing::debug!(namespace, name, %error, "trying again");
-        return Action::requeue(CONFLICT_WAIT);
-    }
-    let (uid, generation) = (token.uid().unwrap_or_default(), token.meta().generation);
-    let jitter = rand::random::<f64>();
-    let wait = ctx
-        .memory()
-        .backoffs
-        .failed(&uid, generation, error.failure(), Instant::now(), jitter);
-    tracing::warn!(namespace, name, %error, retry_in = ?wait, "reconciling an ApiToken failed");
-    Action::requeue(wait)
-}
-
 async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
     let uid = token.uid().unwrap_or_default();
-    let pause = ctx
-        .memory()
-        .backoffs
-        .remaining(&uid, token.metadata.generation, Instant::now());
-    if let Some(left) = pause {
-        return Ok(Action::requeue(left));
-    }
-    if ctx.memory().is_outdated(&token.metadata) {
-        return Ok(Action::requeue(STALE_WAIT));
-    }
     let mut token = token.clone();
     for _ in 0..MOST_STEPS {
         let (mut plan, now) = decide(&token, ctx).await?;
@@ -82,9 +62,7 @@ async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
         }
         if plan.effect == Effect::Nothing && !written {
             let retry = assignees::keep(&mut token, ctx).await?;
-            let mut memory = ctx.memory();
-            memory.backoffs.reset(&uid);
-            memory.denied.remove(&uid);
+            ctx.memory().denied.remove(&uid);
             return Ok(look_again(plan.next, retry, now));
         }
         if let Err(error) = apply::effect(&token, &plan, ctx).await {
