@@ -183,7 +183,7 @@ impl Metrics {
         );
         registry.register(
             "tokens_violating",
-            "ApiTokens that a policy refuses",
+            "ApiTokens of which an enforced policy refuses what they have or what they ask for",
             self.violating.clone(),
         );
     }

@@ -313,7 +313,7 @@ pub struct TokenCounts {
     /// Those that are suspended, by themselves or with the organisation.
     #[schemars(with = "i32")]
     pub suspended: u32,
-    /// Those that a policy refuses.
+    /// Those of which an enforced policy refuses what they have or what they ask for.
     #[schemars(with = "i32")]
     pub violating: u32,
 }

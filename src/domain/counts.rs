@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{
     ApiToken, ExpiryAction, Organisation, OrganisationSpec, OrganisationStatus, TokenCounts,
-    condition::{self, Finding, POLICY_COMPLIANT, READY, Reason},
+    condition::{self, Finding, READY, Reason},
 };
+use crate::domain::policy;
 
 /// A token counts as expiring when it ends within this time.
 const EXPIRING: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -21,9 +22,7 @@ pub fn count<'a>(
     for token in tokens.filter(|token| token.metadata.deletion_timestamp.is_none()) {
         counts.total += 1;
         let Some(status) = &token.status else { continue };
-        if condition::find(&status.conditions, POLICY_COMPLIANT).is_some_and(|found| found.status == "False") {
-            counts.violating += 1;
-        }
+        counts.violating += u32::from(policy::is_violating(status));
         let Some(ready) = condition::find(&status.conditions, READY) else {
             continue;
         };

@@ -8,6 +8,7 @@ use crate::api::{
     ApiToken, ExpiryAction,
     condition::{self, READY, Reason},
 };
+use crate::domain::policy;
 
 /// A token counts as expiring when it ends within this time.
 const EXPIRING: SignedDuration = SignedDuration::from_hours(24);
@@ -23,7 +24,7 @@ pub struct Outlook {
     pub expiring: u64,
     /// Those whose credential should have been replaced some minutes ago.
     pub overdue: u64,
-    /// Those that a policy refuses.
+    /// Those that [violate](policy::is_violating) policies.
     pub violating: u64,
 }
 
@@ -37,7 +38,7 @@ pub fn outlook<'a>(tokens: impl Iterator<Item = &'a ApiToken>, now: Timestamp) -
             continue;
         };
         *outlook.by_reason.entry(ready.reason.clone()).or_default() += 1;
-        outlook.violating += u64::from(status.violating);
+        outlook.violating += u64::from(policy::is_violating(status));
         let ends = status
             .expires_at
             .as_ref()
@@ -113,6 +114,43 @@ mod tests {
         }
     }
 
+    /// What an organisation's status and the metrics call violating is one thing.
+    #[test]
+    fn a_token_is_violating_where_an_enforced_policy_refuses_what_it_has_or_asks_for() {
+        let compliance = |status: &str, reason: &str| {
+            json!({
+                "type": "PolicyCompliant", "status": status, "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        for (ready, compliance, violating) in [
+            (("True", "Issued"), None, 0),
+            (("True", "Issued"), Some(compliance("True", "Compliant")), 0),
+            // It works with what it had before its spec was changed.
+            (("True", "Issued"), Some(compliance("False", "PolicyViolation")), 1),
+            // It was refused from the first.
+            (
+                ("False", "PolicyViolation"),
+                Some(compliance("False", "PolicyViolation")),
+                1,
+            ),
+            (
+                ("False", "PolicyUnreadable"),
+                Some(compliance("False", "PolicyUnreadable")),
+                0,
+            ),
+        ] {
+            let mut token = token(json!({}), ready, json!({}));
+            let case = format!("{ready:?} {compliance:?}");
+            let conditions = &mut token.status.as_mut().unwrap().conditions;
+            conditions.extend(compliance.map(|compliance| serde_json::from_value(compliance).unwrap()));
+            let organisation = crate::api::OrganisationSpec::default();
+            let counted = crate::domain::counts::count([&token].into_iter(), &organisation, NOW.parse().unwrap());
+            assert_eq!(look(std::slice::from_ref(&token)).violating, violating, "{case}");
+            assert_eq!(u64::from(counted.0.violating), violating, "{case}");
+        }
+    }
+
     #[test]
     fn tokens_are_told_by_their_reasons_but_for_those_that_go() {
         let mut going = token(json!({}), ("True", "Issued"), json!({}));
@@ -124,13 +162,12 @@ mod tests {
         let tokens = [
             token(json!({}), ("True", "Issued"), json!({})),
             token(json!({}), ("True", "Issued"), json!({})),
-            token(json!({}), ("False", "PolicyViolation"), json!({ "violating": true })),
+            token(json!({}), ("False", "PolicyViolation"), json!({})),
             going,
             unjudged,
         ];
         let expected = Outlook {
             by_reason: BTreeMap::from([("Issued".to_owned(), 2), ("PolicyViolation".to_owned(), 1)]),
-            violating: 1,
             ..Outlook::default()
         };
         assert_eq!(look(&tokens), expected);

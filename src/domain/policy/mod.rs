@@ -23,7 +23,10 @@ mod tests;
 use jiff::Timestamp;
 
 use super::permission::Permissions;
-use crate::api::{Grant, IdleAction, Issuance, TokenPolicySpec, TokenType, condition::Reason};
+use crate::api::{
+    ApiTokenStatus, Grant, IdleAction, Issuance, TokenPolicySpec, TokenType,
+    condition::{self, POLICY_COMPLIANT, Reason},
+};
 
 pub use candidate::Candidate;
 pub use findings::{Surroundings, findings};
@@ -31,6 +34,13 @@ pub use limits::Limits;
 pub use seniority::{Age, Seniority, Shift};
 pub use survey::{Landscape, Survey, status};
 pub use unreadable::refusing;
+
+/// Whether a token counts as one that violates policies: an enforced policy refuses what it has or what it asks for. What a
+/// policy that cannot be read would say is not known.
+pub fn is_violating(status: &ApiTokenStatus) -> bool {
+    condition::find(&status.conditions, POLICY_COMPLIANT)
+        .is_some_and(|found| found.status == "False" && found.reason != Reason::PolicyUnreadable.as_str())
+}
 
 /// A policy under its name.
 #[derive(Clone, Copy, Debug)]
