@@ -24,7 +24,7 @@ use crate::{
     api::{ApiToken, Organisation, TokenPolicy, TokenPolicySpec, TokenType},
     domain::{
         credential::Token,
-        policy::{Policy, Seniority},
+        policy::{Policy, Seniority, Told},
     },
     event::Recorder,
     metrics::Metrics,
@@ -67,6 +67,8 @@ pub(super) struct Memory {
     pub(super) denied: HashMap<String, String>,
     /// When the organisations and policies that something happened to are to be counted, by kind and name.
     pub(super) counts_due: HashMap<(Cow<'static, str>, String), Instant>,
+    /// What was told of the tokens that violate a policy, by its name.
+    pub(super) told: HashMap<String, Told>,
     /// The order of the tokens in the stores.
     pub(super) seniority: Seniority,
     pub(super) rights: rights::Memory,
@@ -115,6 +117,7 @@ impl Memory {
     /// The same of a TokenPolicy.
     pub(super) fn forget_policy(&mut self, policy: &ObjectMeta) {
         self.backoffs.reset(policy.uid.as_deref().unwrap_or_default());
+        self.told.remove(policy.name.as_deref().unwrap_or_default());
     }
 
     /// Forgets everything about ApiTokens that are not among these, which are all there are. Their deletion may not have

@@ -1,15 +1,16 @@
-//! Reconciling one TokenPolicy: what it hits, and what is wrong with it.
+//! Reconciling one TokenPolicy: what it hits, and what is wrong with it. It says so in its status and by Events.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
 
-use super::{Context, Error, context::Memory, gather::gather, invalid, reconciler::Reconcile};
+use super::{Context, Error, context::Memory, gather::gather, invalid, look_again, reconciler::Reconcile};
 use crate::{
     api::{ApiToken, TokenPolicy, TokenPolicyStatus, condition::READY},
     domain::{
-        lifecycle::Notice,
-        policy::{self, Landscape, Policy},
+        admission::Refusal,
+        policy::{self, Landscape, Policy, Survey},
         whole_seconds,
     },
 };
@@ -46,17 +47,27 @@ async fn tend(policy: &TokenPolicy, ctx: &Context) -> Result<Action, Error> {
     if policy.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let (status, notice) = survey(policy, ctx);
+    let now = whole_seconds(ctx.now());
+    let (survey, findings) = survey(policy, ctx, now);
+    let name = policy.name_any();
+    ctx.metrics.policy_surveyed(&name, survey.tokens);
+    let told = ctx.memory().told.get(&name).copied();
+    let (rise, told, tell_at) = policy::rise(policy, &survey, told, now);
+    let (status, notice) = policy::status(policy, survey, &findings, now);
     if policy.status.as_ref() != Some(&status) {
         write(policy, status, ctx).await?;
     }
-    if let Some(notice) = notice {
+    // Not before it is written: what cannot be is tried again, and would be told again.
+    if let Some(told) = told {
+        ctx.memory().told.insert(name, told);
+    }
+    for notice in notice.into_iter().chain(rise) {
         ctx.events.publish(policy, notice);
     }
-    Ok(Action::await_change())
+    Ok(look_again(tell_at, None, now))
 }
 
-fn survey(policy: &TokenPolicy, ctx: &Context) -> (TokenPolicyStatus, Option<Notice>) {
+fn survey(policy: &TokenPolicy, ctx: &Context, now: Timestamp) -> (Survey, Vec<Refusal>) {
     let organisations = ctx.stores.organisations.state();
     let namespaces = ctx.stores.namespaces.state();
     let policies = ctx.stores.policies.state();
@@ -87,10 +98,7 @@ fn survey(policy: &TokenPolicy, ctx: &Context) -> (TokenPolicyStatus, Option<Not
         name: &name,
         spec: &policy.spec,
     };
-    let now = whole_seconds(ctx.now());
-    let survey = landscape.survey(this, &tokens, now);
-    ctx.metrics.policy_surveyed(&name, survey.tokens);
-    policy::status(policy, survey, &landscape.findings(this), now)
+    (landscape.survey(this, &tokens, now), landscape.findings(this))
 }
 
 async fn write(policy: &TokenPolicy, status: TokenPolicyStatus, ctx: &Context) -> Result<(), Error> {

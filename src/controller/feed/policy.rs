@@ -48,6 +48,7 @@ pub(super) fn feed<'a>(
             }
             for (name, _) in changed.iter().filter(|(_, (_, after))| after.is_none()) {
                 ctx.metrics.policy_gone(name);
+                ctx.memory().told.remove(name);
             }
             if !matches!(event, Event::Init | Event::InitApply(_)) {
                 count_unreadable(ctx);

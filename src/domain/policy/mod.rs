@@ -13,6 +13,7 @@ mod candidate;
 mod checks;
 mod findings;
 mod limits;
+mod rise;
 mod seniority;
 mod survey;
 mod unreadable;
@@ -31,6 +32,7 @@ use crate::api::{
 pub use candidate::Candidate;
 pub use findings::{Surroundings, findings};
 pub use limits::Limits;
+pub use rise::{Told, rise};
 pub use seniority::{Age, Seniority, Shift};
 pub use survey::{Landscape, Survey, status};
 pub use unreadable::refusing;

@@ -1,5 +1,7 @@
 //! What is written, and what a policy says of itself and of what it hits.
 
+use k8s_openapi::api::events::v1::Event;
+
 use super::*;
 use crate::{cluster::timeless, deployed::Overlay};
 
@@ -49,6 +51,38 @@ async fn one_write_for_each_token_that_changes_and_none_for_the_others() {
     cluster.writes();
     cluster.pass_hours(24).await;
     assert_eq!(cluster.writes(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_tells_once_of_all_that_begin_to_violate_it() {
+    let cluster = Cluster::start().await;
+    for number in 0..30 {
+        cluster.create(&format!("t{number:02}"), json!({})).await;
+    }
+    cluster.pass(COUNTED).await;
+    cluster.policy("ends", json!({ "expiry": { "required": true } })).await;
+    cluster.pass(COUNTED).await;
+    assert_eq!(cluster.events("ends").await, ["PolicyViolation"]);
+    // A burst right after it, which takes longer than changes are gathered for.
+    for number in 30..60 {
+        cluster.create(&format!("t{number:02}"), json!({})).await;
+        cluster.pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(cluster.events("ends").await, ["PolicyViolation"]);
+    cluster.pass(Duration::from_secs(300)).await;
+    let events = cluster.list::<Event>().await;
+    let about = |event: &&Event| event.regarding.as_ref().unwrap().kind.as_deref() == Some("TokenPolicy");
+    let told: Vec<_> = events.iter().filter(about).collect();
+    let notes: Vec<_> = told.iter().map(|event| event.note.as_deref().unwrap()).collect();
+    assert!(
+        notes.len() == 2
+            && notes[0].starts_with("30 tokens violate this policy. The first is shop/t00: ")
+            && notes[1].starts_with("60 tokens violate this policy, 30 more than before. The first is shop/t00: "),
+        "{notes:?}"
+    );
+    assert!(told.iter().all(|event| event.type_.as_deref() == Some("Warning")));
+    cluster.pass(Duration::from_secs(1800)).await;
+    assert_eq!(cluster.events("ends").await, ["PolicyViolation"; 2]);
 }
 
 #[tokio::test(start_paused = true)]
