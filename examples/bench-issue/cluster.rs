@@ -23,6 +23,8 @@ use tokio::{sync::OnceCell, time::Instant};
 use crate::{Result, process::config};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Whoever interrupts it does not want to wait.
+const HASTE: Duration = Duration::from_millis(700);
 /// A namespace takes its objects along one by one.
 const LONG_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -54,7 +56,13 @@ impl Cluster {
         let config = config(kubeconfig).await?;
         let url = config.cluster_url.to_string();
         let client = Client::try_from(config)?;
-        let version = client.apiserver_version().await?.git_version;
+        let version = client.apiserver_version().await.map_err(|error| {
+            format!(
+                "cannot reach the cluster at {url}, which the kubeconfig {} names: {error}",
+                kubeconfig.display()
+            )
+        })?;
+        let version = version.git_version;
         let description = format!("{url}, Kubernetes {version}");
         Ok(Self::new(client, description, kubeconfig.to_owned()))
     }
@@ -136,19 +144,18 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes everything that was made here. The API server in memory just ends.
-    pub(crate) async fn clean_up(self) -> Result<()> {
-        if let Some((server, _folder)) = self.sandbox {
-            server.shutdown().await;
+    /// Deletes everything that was made here, and waits until it is gone. The API server in memory just ends.
+    pub(crate) async fn clean_up(&self) -> Result<()> {
+        if self.sandbox.is_some() {
             return Ok(());
         }
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        for name in [&self.name, &format!("{}-peer", self.name)] {
-            delete(&namespaces, name).await?;
+        for name in self.namespaces() {
+            delete(&namespaces, &name).await?;
         }
         // The organisation stays until its tokens are gone, and the definitions until both are.
-        for name in [&self.name, &format!("{}-peer", self.name)] {
-            gone(&namespaces, name).await?;
+        for name in self.namespaces() {
+            gone(&namespaces, &name).await?;
         }
         if self.installed.initialized() {
             let organisations: Api<Organisation> = Api::all(self.client.clone());
@@ -159,6 +166,59 @@ impl Cluster {
             delete(&definitions, &crd.name_any()).await?;
         }
         Ok(())
+    }
+
+    /// Asks for the same without waiting for it: a namespace takes its objects along one by one, for as long as that takes.
+    /// Says what could not be asked for in time.
+    pub(crate) async fn abandon(&self) {
+        if self.sandbox.is_some() {
+            return;
+        }
+        let (namespaces, organisations) = (
+            Api::<Namespace>::all(self.client.clone()),
+            Api::all(self.client.clone()),
+        );
+        let definitions: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let installed = self.installed.get();
+        let asked = async {
+            for name in self.namespaces() {
+                delete(&namespaces, &name).await?;
+            }
+            if installed.is_some() {
+                delete::<Organisation>(&organisations, &self.name).await?;
+            }
+            for crd in installed.into_iter().flatten() {
+                delete(&definitions, &crd.name_any()).await?;
+            }
+            Ok(())
+        };
+        let asked: Result<()> = match tokio::time::timeout(HASTE, asked).await {
+            Ok(asked) => asked,
+            Err(_) => Err("the cluster does not answer".into()),
+        };
+        match asked {
+            Ok(()) => eprintln!("interrupted; the cluster deletes what was made on it"),
+            Err(error) => {
+                let mut left = vec![
+                    format!("namespace/{}", self.name),
+                    format!("organisation/{}", self.name),
+                ];
+                left.extend(
+                    installed
+                        .into_iter()
+                        .flatten()
+                        .map(|crd| format!("crd/{}", crd.name_any())),
+                );
+                eprintln!(
+                    "interrupted; {error}: delete yourself what is left of {}",
+                    left.join(" ")
+                );
+            }
+        }
+    }
+
+    fn namespaces(&self) -> [String; 2] {
+        [self.name.clone(), self.peer_name()]
     }
 }
 

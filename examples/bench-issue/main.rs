@@ -19,24 +19,32 @@ use self::{
 #[global_allocator]
 static ALLOCATOR: tokenwright::Allocator = tokenwright::Allocator;
 
+/// The exit code where nothing was measured. It is also that of arguments that clap refuses.
+const NOT_MEASURED: u8 = 2;
+/// What shells have for a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 /// Measure how fast the controller issues tokens, and what it asks of the API server and of the machine.
 ///
 /// It creates N ApiTokens and watches them become Ready, with the controller in a process of its own, whose requests
 /// are counted on their way out. Then it starts the controller anew with the N tokens in place. Two promises are
-/// checked, and the exit code is 1 when one is broken: three writes of objects for each token and no read of a Secret
+/// checked: three writes of objects for each token and no read of a Secret
 /// (Events, and the organisation's counts about once a second, are listed beside), and no write at all after a restart.
 ///
 /// Without --kubeconfig it runs against the API server in memory that 'tokenwright sandbox' is made of. That shows what
 /// the controller costs, not what a cluster gives: for that, name one. The cluster must not have Organisations yet; the
-/// CRDs are installed where they are missing. Everything is deleted again at the end, also after Ctrl-C.
+/// CRDs are installed where they are missing. Everything is deleted again at the end. Ctrl-C ends it within a second: then
+/// it asks the cluster to delete everything, and says what it could not ask.
 #[derive(Debug, Parser)]
 #[command(
     name = "bench-issue",
     after_help = "Examples:\n  bench-issue --tokens 1000\n  bench-issue --tokens 10000 --kubeconfig ~/.kube/config --peer\n  \
                   bench-issue --tokens 1000 --json | jq .issue.per_second\n\nMeasure a release build, and compare figures \
-                  of one run with each other: two runs on a busy machine are two machines."
+                  of one run with each other: two runs on a busy machine are two machines.\n\n\
+                  Exit codes:\n  0    measured, and the promises were kept\n  1    measured, and a promise was broken\n  \
+                  2    not measured: wrong arguments, or a cluster that cannot be reached or used\n  130  ended by Ctrl-C"
 )]
 struct Arguments {
     /// How many tokens to issue.
@@ -78,7 +86,7 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("bench-issue: {error}");
-        ExitCode::FAILURE
+        ExitCode::from(NOT_MEASURED)
     })
 }
 
@@ -89,15 +97,20 @@ async fn bench(arguments: &Arguments) -> Result<ExitCode> {
         Some(path) => Cluster::of(path).await?,
         None => Cluster::sandbox().await?,
     };
-    let measured = tokio::select! {
-        measured = measure(arguments, &cluster) => Some(measured),
-        _ = tokio::signal::ctrl_c() => None,
+    let report = tokio::select! {
+        measured = measure(arguments, &cluster) => measured,
+        _ = tokio::signal::ctrl_c() => {
+            cluster.abandon().await;
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
     };
     eprintln!("cleaning up");
-    let cleaned = cluster.clean_up().await;
-    let Some(report) = measured else {
-        cleaned?;
-        return Ok(ExitCode::from(130));
+    let cleaned = tokio::select! {
+        cleaned = cluster.clean_up() => cleaned,
+        _ = tokio::signal::ctrl_c() => {
+            cluster.abandon().await;
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
     };
     let report = report?;
     if arguments.json {

@@ -120,9 +120,7 @@ async fn look_at<K: Reconcile>(reference: &ObjectRef<K>, store: &Store<K>, ctx: 
     let action = match (failure, &result) {
         (Some(error), _) => try_again::<K>(meta, error, ctx),
         (None, Ok(action)) => {
-            ctx.memory()
-                .backoffs
-                .reset(meta.uid.as_deref().unwrap_or_default());
+            ctx.memory().backoffs.reset(meta.uid.as_deref().unwrap_or_default());
             action.clone()
         }
         (None, Err(error)) => {
@@ -147,9 +145,7 @@ fn try_again<K: Reconcile>(object: &ObjectMeta, error: &Error, ctx: &Context) ->
     let (wait, failures) = {
         let mut memory = ctx.memory();
         let jitter = rand::random::<f64>();
-        let wait = memory
-            .backoffs
-            .failed(state, error.failure(), Instant::now(), jitter);
+        let wait = memory.backoffs.failed(state, error.failure(), Instant::now(), jitter);
         (wait, memory.backoffs.failures(state.uid))
     };
     let (kind, namespace, name) = (K::KIND, &object.namespace, &object.name);

@@ -5,6 +5,7 @@
 mod support;
 
 mod admission;
+mod bench;
 mod binary;
 mod http;
 mod leader;

@@ -1,6 +1,6 @@
-//! A running `tokenwright` and all that it says.
+//! A running `tokenwright`, or another program, and all that it says.
 
-use std::{process::Stdio, time::Duration};
+use std::{ffi::OsStr, process::Stdio, time::Duration};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -24,7 +24,12 @@ impl Process {
 
     /// The same with these variables.
     pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwright"))
+        Self::of(env!("CARGO_BIN_EXE_tokenwright"), arguments, variables)
+    }
+
+    /// Another program.
+    pub(crate) fn of(program: impl AsRef<OsStr>, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(program)
             .args(arguments)
             .envs(variables.iter().copied())
             .env_remove("KUBECONFIG")
