@@ -255,7 +255,7 @@ async fn watches_that_end_or_are_too_old_are_begun_anew() {
 
 #[tokio::test(start_paused = true)]
 async fn what_changed_behind_a_watch_is_acted_on_however_slowly_the_next_list_comes() {
-    let mut cluster = Cluster::start().await;
+    let cluster = Cluster::start().await;
     for name in ["early", "web", "zeal"] {
         cluster.issue(name, json!({})).await;
     }
