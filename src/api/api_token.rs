@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ApiTokenStatus, Duration, Subject, duration};
+use super::{ApiTokenStatus, Duration, Subject, duration, time};
 
 /// An API token of an organisation, kept in a Secret of the same namespace.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -109,7 +109,7 @@ pub struct ApiTokenSpec {
 
     /// The token is refused before this time. It is issued at once, so that workloads can be set up; its lifetime counts
     /// from here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::lenient")]
     pub not_before: Option<Time>,
 
     /// How long the token works, and what happens then. Left out: it never expires.
@@ -187,7 +187,7 @@ pub struct Expiry {
     pub after: Option<Duration>,
 
     /// When the token stops to work, such as 2027-01-31T12:00:00Z.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::lenient")]
     pub at: Option<Time>,
 
     /// Delete: at expiry the Secret is deleted and the ApiToken stays as the record. Retain: the Secret stays too. Rotate:

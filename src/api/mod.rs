@@ -9,6 +9,7 @@ mod crd;
 mod duration;
 mod organisation;
 mod status;
+mod time;
 mod token_policy;
 
 pub use api_token::{
