@@ -299,7 +299,7 @@ pub struct SecretOptions {
     #[serde(default)]
     pub delivery: Delivery,
 
-    /// How long a token delivered Once can be claimed. Default: 15m.
+    /// How long a token delivered Once can be claimed, from the moment that it is in its Secret. Default: 15m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration::positive")]
     pub claim_window: Option<Duration>,

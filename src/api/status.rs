@@ -102,6 +102,10 @@ pub struct Credential {
     /// When it was made.
     pub issued_at: Time,
 
+    /// When the token was put into its Secret, where spec.secret.delivery is Once: from then on it can be claimed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<Time>,
+
     /// When it expires. Absent: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,

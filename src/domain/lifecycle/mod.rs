@@ -196,6 +196,7 @@ pub fn mint(
         digest: plain.digest().to_string(),
         state: CredentialState::Pending,
         issued_at: Time(whole_seconds(now)),
+        delivered_at: None,
         expires_at: mint.expires_at.map(Time),
         retired_at: None,
         trigger: token

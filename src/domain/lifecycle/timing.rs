@@ -85,14 +85,17 @@ pub(super) fn overlap_ends(
 }
 
 /// When a Secret that is shown once goes, claimed or not.
+///
+/// Counted from the delivery: between the issue and the Secret lies all the time for which the API server refuses it.
 pub(super) fn claim_ends(token: &ApiToken, current: &Credential) -> Timestamp {
+    let shown_from = current.delivered_at.as_ref().unwrap_or(&current.issued_at);
     token
         .spec
         .secret
         .as_ref()
         .and_then(|secret| secret.claim_window.clone())
         .unwrap_or_else(|| Duration::from_seconds(SecretOptions::DEFAULT_CLAIM_WINDOW_SECONDS))
-        .after(current.issued_at.0)
+        .after(shown_from.0)
 }
 
 /// When the record of an expired token is deleted.

@@ -130,6 +130,7 @@ impl<'a> Planner<'a> {
         let restarting = replaces && !self.token.restarts().is_empty();
         self.status.credentials[at].state = CredentialState::Active;
         self.status.credentials[at].restarting = restarting;
+        self.status.credentials[at].delivered_at = (self.token.delivery() == Delivery::Once).then_some(Time(self.now));
         let current = self.status.credentials[at].clone();
         if let Some(masked) = masked {
             self.status.masked_token = Some(masked.clone());

@@ -203,6 +203,19 @@ fn a_token_delivered_once_is_gone_after_the_claim_window() {
 }
 
 #[test]
+fn the_claim_window_begins_when_the_token_is_in_its_secret() {
+    let mut world = World::new(json!({ "secret": { "delivery": "Once", "claimWindow": "10m" } }));
+    world.crash_after = Some(1);
+    assert!(world.try_settle().is_err());
+    world.crash_after = None;
+    let plan = world.pass(jiff::SignedDuration::from_mins(20));
+    assert_eq!((world.held(), world.accepted()), (Some(1), vec![1]));
+    assert_eq!(plan.next, Some(world.now + jiff::SignedDuration::from_mins(10)));
+    world.next();
+    assert_eq!((world.secret.is_none(), world.accepted()), (true, vec![1]));
+}
+
+#[test]
 fn a_token_that_is_not_valid_yet_is_issued_and_lives_from_then_on() {
     let mut world = World::new(json!({ "notBefore": "2026-01-11T00:00:00Z", "expiry": { "after": "10d" } }));
     world.settle();
