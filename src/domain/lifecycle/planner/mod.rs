@@ -127,7 +127,11 @@ impl<'a> Planner<'a> {
         // At most one replaced credential works at a time: the one that is still giving way goes when a third comes.
         self.retire_all(CredentialState::Retiring);
         let replaces = self.status.issued_at.is_some();
-        let restarting = replaces && !self.token.restarts().is_empty();
+        // What was revoked counts as never issued, and workloads have its token all the same.
+        let is_first = self
+            .position(|credential| credential.id != *id && credential.state != CredentialState::Pending)
+            .is_none();
+        let restarting = !is_first && !self.token.restarts().is_empty();
         self.status.credentials[at].state = CredentialState::Active;
         self.status.credentials[at].restarting = restarting;
         self.status.credentials[at].delivered_at = (self.token.delivery() == Delivery::Once).then_some(Time(self.now));

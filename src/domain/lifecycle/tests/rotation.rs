@@ -1,9 +1,9 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::world::{World, Write::*, at, hours};
+use super::world::{World, Write::*, at, hours, organisation};
 use crate::{
-    api::{CredentialState::*, Workload, WorkloadKind},
+    api::{CredentialState::*, OrganisationSpec, Workload, WorkloadKind},
     domain::lifecycle::{Progress, WorkloadFact},
 };
 
@@ -203,4 +203,57 @@ fn a_rollout_that_never_ends_does_not_stretch_the_old_credential_past_its_expiry
     world.settle();
     world.pass(hours(24));
     assert_eq!(world.accepted(), [2]);
+}
+
+#[test]
+fn workloads_restart_with_a_token_that_comes_back_after_it_was_revoked() {
+    let denied = |world: &mut World| {
+        world.policy("none", json!({ "issuance": "Deny" }));
+        world.settle();
+        world.policies.clear();
+    };
+    let idle = |world: &mut World| {
+        world.policy("idle", json!({ "idle": { "after": "10d", "action": "Delete" } }));
+        world.pass(hours(240));
+        world.patch(json!({ "rotation": { "trigger": "again" } }));
+    };
+    let left = |world: &mut World| {
+        world.organisation = Some(organisation(json!({})));
+        world.settle();
+        world.organisation = Some(with_member());
+    };
+    let ways: [&dyn Fn(&mut World); 3] = [&denied, &idle, &left];
+    for (way, revoke) in ways.into_iter().enumerate() {
+        let (mut world, _) = with_workload(Progress::Unstamped);
+        world.organisation = Some(with_member());
+        world.patch(json!({ "type": "Personal", "user": "ann" }));
+        world.settle();
+        revoke(&mut world);
+        assert_eq!(world.accepted(), [0; 0], "{way}");
+        world.writes.clear();
+        world.settle();
+        assert_eq!(world.writes, [Status, CreateSecret, Status, Restart], "{way}");
+        assert_eq!((world.held(), world.ready()), (Some(2), (true, "Rotating")), "{way}");
+        world.workloads[0].progress = Progress::Done;
+        world.settle();
+        assert_eq!(
+            (world.status().rotations, world.ready()),
+            (0, (true, "Issued")),
+            "{way}"
+        );
+    }
+}
+
+#[test]
+fn a_credential_that_nobody_ever_read_is_no_reason_to_restart() {
+    let (mut world, _) = with_workload(Progress::Unstamped);
+    world.crash_after = Some(1);
+    assert!(world.try_settle().is_err());
+    world.restart();
+    world.settle();
+    assert_eq!((world.held(), world.writes.contains(&Restart)), (Some(2), false));
+}
+
+fn with_member() -> OrganisationSpec {
+    organisation(json!({ "members": [{ "kind": "User", "name": "ann", "role": "Admin" }] }))
 }
