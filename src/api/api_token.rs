@@ -225,8 +225,9 @@ pub struct Rotation {
     #[schemars(schema_with = "duration::positive")]
     pub renew_before: Option<Duration>,
 
-    /// How long the replaced credential still works, such as 12h, and never past its own expiry; 0s cuts at once. At most
-    /// one replaced credential works at a time. Default: until its own expiry when the rotation was due, 1h otherwise.
+    /// How long the replaced credential still works, such as 12h, and never past its own expiry; 0s cuts at once, whatever
+    /// restart says. At most one replaced credential works at a time. Default: until its own expiry when the rotation was
+    /// due, 1h otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Duration>,
 
@@ -236,7 +237,7 @@ pub struct Rotation {
     pub trigger: Option<String>,
 
     /// Workloads of the same namespace that read the Secret at start: they are restarted after it changed, and the
-    /// replaced credential works until they have.
+    /// replaced credential works until they have, at the longest a day past its overlap.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub restart: Vec<Workload>,

@@ -110,7 +110,8 @@ pub struct Credential {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 
-    /// When a replaced credential stops to work, or stopped. Absent on a Retiring one: once the workloads have restarted.
+    /// When a replaced credential stops to work, or stopped; earlier once the workloads have restarted. Absent on a
+    /// Retiring one: with its own expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at: Option<Time>,
 

@@ -259,7 +259,7 @@ async fn workloads_restart_once_and_the_old_credential_waits_for_them() {
             .annotations
             .unwrap_or_default()
     };
-    let restart = json!({ "restart": [{ "kind": "Deployment", "name": "api" }], "overlap": "0s" });
+    let restart = json!({ "restart": [{ "kind": "Deployment", "name": "api" }], "overlap": "1m" });
     cluster.issue("web", json!({ "rotation": restart })).await;
     assert_eq!(stamps().await.len(), 0);
 
@@ -280,7 +280,7 @@ async fn workloads_restart_once_and_the_old_credential_waits_for_them() {
     );
 
     cluster.sandbox.release_rollouts();
-    cluster.pass(Duration::from_secs(6)).await;
+    cluster.pass(Duration::from_secs(31)).await;
     let token = cluster.token("web").await;
     assert_eq!((token.accepted().len(), token.ready()), (1, ("True", "Issued")));
 }

@@ -86,12 +86,12 @@ pub(super) fn working(token: &ApiToken, status: &ApiTokenStatus, shown: bool, no
         .as_ref()
         .map_or("never expires".to_owned(), |at| format!("expires at {}", at.0));
     if let Some(retiring) = in_state(status, CredentialState::Retiring) {
-        let end = match timing::stops_at(retiring) {
-            _ if current.restarting && retiring.retired_at.is_none() => {
-                "until the workloads of spec.rotation.restart have restarted".to_owned()
-            }
-            Some(end) => format!("until {end}"),
-            None => "beside it".to_owned(),
+        let restarted = "until the workloads of spec.rotation.restart have restarted";
+        let end = match (timing::stops_at(retiring), current.restarting) {
+            (Some(end), true) => format!("{restarted}, at the longest until {end}"),
+            (None, true) => restarted.to_owned(),
+            (Some(end), false) => format!("until {end}"),
+            (None, false) => "beside it".to_owned(),
         };
         let message = format!("{place} and {until}. The credential before it still works {end}.");
         return Finding::yes(Reason::Rotating, message);

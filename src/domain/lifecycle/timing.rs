@@ -1,11 +1,17 @@
 //! When credentials begin, end and are replaced.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{ApiToken, Credential, CredentialState, Duration, ExpiryAction, Grant, SecretOptions};
 
 /// How long a credential works beside its successor when nobody said so and the rotation was not due.
 const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
+/// How long past its overlap a replaced credential works for workloads that do not restart: what a leak costs at the most
+/// where a Deployment is paused or crashes, and time for somebody to see to it.
+const LONGEST_RESTART_SECONDS: u32 = 24 * 3600;
+/// How soon, and how late, a rollout is looked at again: workloads are not watched.
+const SHORTEST_ROLLOUT_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+const LONGEST_ROLLOUT_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 
 /// When a credential issued at `issued` under `grant` expires, within what policies leave. None: never.
 pub(super) fn end(grant: &Grant, issued: Timestamp) -> Option<Timestamp> {
@@ -82,6 +88,26 @@ pub(super) fn overlap_ends(
         None if was_due => None,
         None => Some(Duration::from_seconds(DEFAULT_OVERLAP_SECONDS).after(from)),
     }
+}
+
+/// Whether a replaced credential is not to work beside its successor at all.
+pub(super) fn cuts_at_once(token: &ApiToken) -> bool {
+    let rotation = token.spec.rotation.as_ref();
+    rotation
+        .and_then(|rotation| rotation.overlap.as_ref())
+        .is_some_and(Duration::is_zero)
+}
+
+/// When a replaced credential stops to work although workloads have yet to restart, if its overlap ends at `end`.
+pub(super) fn restarts_end(end: Timestamp) -> Timestamp {
+    Duration::from_seconds(LONGEST_RESTART_SECONDS).after(end)
+}
+
+/// How long after `now` a rollout of `current` is looked at again: rarer the longer it takes, as one that is paused or
+/// crashes takes for ever.
+pub(super) fn rollout_pause(current: &Credential, now: Timestamp) -> SignedDuration {
+    let age = now.duration_since(current.issued_at.0);
+    (age / 4).clamp(SHORTEST_ROLLOUT_PAUSE, LONGEST_ROLLOUT_PAUSE)
 }
 
 /// When a Secret that is shown once goes, claimed or not.

@@ -182,7 +182,7 @@ pub(super) async fn restart(stage: &Stage) {
     ];
     let deployment = stage.run(&create).await;
     stage.apply_text(&deployment).await;
-    let lines = "  rotation: {restart: [{kind: Deployment, name: web}], trigger: ";
+    let lines = "  rotation: {overlap: 1s, restart: [{kind: Deployment, name: web}], trigger: ";
     stage.token(&format!("{lines}a}}\n")).await;
     stage.ready().await;
     stage.token(&format!("{lines}b}}\n")).await;
@@ -199,10 +199,13 @@ pub(super) async fn restart(stage: &Stage) {
             .run(&["rollout", "status", "deployment/web", "--timeout=60s"])
             .await;
         stage
-            .wait("apitoken/t", "jsonpath={.status.credentials[0].retiredAt}")
+            .wait("apitoken/t", "jsonpath={.status.credentials[0].state}=Retired")
             .await;
     } else {
-        assert_eq!(stage.path("apitoken/t", "{.status.credentials[0].retiredAt}").await, "");
+        assert_eq!(
+            stage.path("apitoken/t", "{.status.credentials[0].state}").await,
+            "Retiring"
+        );
     }
 }
 

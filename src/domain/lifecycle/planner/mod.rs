@@ -22,8 +22,6 @@ use crate::{
 
 /// How soon a Secret that stands in the way is looked at again: nothing announces its going, as it is not watched.
 const CONFLICT_RETRY_SECONDS: i64 = 30;
-/// How soon a rollout is looked at again: workloads are not watched either.
-const ROLLOUT_RETRY_SECONDS: i64 = 5;
 
 /// How soon something that may not be read is tried again.
 const TROUBLE_RETRY_SECONDS: i64 = 300;
@@ -147,7 +145,9 @@ impl<'a> Planner<'a> {
             let replaced = &mut self.status.credentials[before];
             replaced.state = CredentialState::Retiring;
             replaced.restarting = false;
-            replaced.retired_at = if restarting { None } else { end.map(Time) };
+            replaced.retired_at = end
+                .map(|end| if restarting { timing::restarts_end(end) } else { end })
+                .map(Time);
         }
         let secret = self.token.secret_name();
         if replaces {

@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Planner, ROLLOUT_RETRY_SECONDS, TROUBLE_RETRY_SECONDS, refused};
+use super::{Planner, TROUBLE_RETRY_SECONDS, refused};
 use crate::{
     api::{Credential, CredentialState, Delivery},
     domain::lifecycle::{Effect, Notice, Progress, SecretFact, WorkloadFact, in_state, timing},
@@ -72,7 +72,8 @@ impl Planner<'_> {
         }
         let rolling_out = workloads.iter().any(|fact| fact.progress == Progress::RollingOut);
         if rolling_out {
-            self.look_again_in(ROLLOUT_RETRY_SECONDS);
+            let pause = timing::rollout_pause(current, self.now);
+            self.look_again_at(self.now.checked_add(pause).ok());
         }
         if unknown.is_some() {
             self.look_again_in(TROUBLE_RETRY_SECONDS);
@@ -91,9 +92,10 @@ impl Planner<'_> {
         for credential in &mut self.status.credentials {
             if credential.id == current.id {
                 credential.restarting = false;
-            } else if credential.state == CredentialState::Retiring && credential.retired_at.is_none() {
+            } else if credential.state == CredentialState::Retiring {
                 let end = timing::overlap_ends(self.token, &grant, credential, current, current.issued_at.0);
-                credential.retired_at = end.map(|end| Time(end.max(self.now)));
+                let end = end.map(|end| Time(end.max(self.now)));
+                credential.retired_at = [credential.retired_at.take(), end].into_iter().flatten().min();
             }
         }
         self.retire_what_ended();

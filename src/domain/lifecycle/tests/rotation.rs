@@ -166,7 +166,7 @@ fn workloads_are_not_restarted_for_the_first_credential() {
 fn the_old_credential_works_until_the_workloads_have_restarted() {
     let (mut world, _) = with_workload(Progress::Unstamped);
     world.settle();
-    world.patch(json!({ "rotation": { "trigger": "x", "overlap": "0s" } }));
+    world.patch(json!({ "rotation": { "trigger": "x", "overlap": "1m" } }));
     world.writes.clear();
     let plan = world.settle();
     assert_eq!(world.writes, [Status, ReplaceSecret, Status, Restart]);
@@ -203,6 +203,70 @@ fn a_rollout_that_never_ends_does_not_stretch_the_old_credential_past_its_expiry
     world.settle();
     world.pass(hours(24));
     assert_eq!(world.accepted(), [2]);
+}
+
+#[test]
+fn no_overlap_cuts_at_once_whatever_restarts() {
+    let (mut together, _) = with_workload(Progress::Unstamped);
+    together.settle();
+    together.patch(json!({ "rotation": { "trigger": "x", "overlap": "0s" } }));
+    together.writes.clear();
+    together.settle();
+    assert_eq!(together.writes, [Status, ReplaceSecret, Status, Restart]);
+
+    let (mut later, _) = with_workload(Progress::Unstamped);
+    later.settle();
+    later.patch(json!({ "rotation": { "trigger": "x" } }));
+    later.settle();
+    assert_eq!(later.accepted(), [1, 2]);
+    later.patch(json!({ "rotation": { "overlap": "0s" } }));
+    later.settle();
+
+    for world in [together, later] {
+        assert_eq!((world.accepted(), world.ready()), (vec![2], (true, "Rotating")));
+        assert!(world.message().ends_with("are restarting."), "{}", world.message());
+    }
+}
+
+#[test]
+fn what_does_not_restart_holds_the_old_credential_for_a_day_at_the_longest() {
+    let why = "look at a workload to restart".to_owned();
+    for progress in [Progress::Unstamped, Progress::Unknown { why }] {
+        let (mut world, _) = with_workload(progress.clone());
+        world.settle();
+        world.patch(json!({ "rotation": { "trigger": "x", "overlap": "12h" } }));
+        world.settle();
+        let end = at("2026-01-02T12:00:00Z");
+        // In the status from the start, so that it ends without the controller.
+        assert_eq!(world.credential(1).unwrap().retired_at.as_ref().unwrap().0, end);
+        assert!(
+            world.message().contains("at the longest until 2026-01-02T12:00:00Z"),
+            "{}",
+            world.message()
+        );
+        world.pass(hours(36) - SignedDuration::from_secs(1));
+        assert_eq!(world.accepted(), [1, 2], "{progress:?}");
+        world.next();
+        assert_eq!(
+            (world.now, world.accepted(), world.state(1), world.ready()),
+            (end, vec![2], Some(Retired), (true, "Rotating")),
+            "{progress:?}"
+        );
+    }
+}
+
+#[test]
+fn a_rollout_is_looked_at_less_often_the_longer_it_takes() {
+    let (mut world, _) = with_workload(Progress::Unstamped);
+    world.settle();
+    world.patch(json!({ "rotation": { "trigger": "x" } }));
+    world.settle();
+    let began = world.now;
+    for (age, pause) in [(0, 5), (20, 5), (60, 15), (120, 30), (3000, 30), (36_000, 30)] {
+        world.now = began + SignedDuration::from_secs(age);
+        let plan = world.settle();
+        assert_eq!(plan.next, Some(world.now + SignedDuration::from_secs(pause)), "{age}");
+    }
 }
 
 #[test]
