@@ -17,6 +17,7 @@ use crate::{
     domain::{
         admission::{self, Verdict},
         policy::Limits,
+        whole_second_from,
     },
 };
 
@@ -389,8 +390,9 @@ impl<'a> Planner<'a> {
         self.status.credentials.iter().position(wanted)
     }
 
+    /// Plans are made for whole seconds: a moment within one has come for them at its end.
     fn look_again_at(&mut self, at: Option<Timestamp>) {
-        self.next = [self.next, at].into_iter().flatten().min();
+        self.next = [self.next, at.map(whole_second_from)].into_iter().flatten().min();
     }
 
     fn look_again_in(&mut self, seconds: i64) {

@@ -216,6 +216,22 @@ fn the_claim_window_begins_when_the_token_is_in_its_secret() {
 }
 
 #[test]
+fn a_start_within_a_second_is_waited_for_to_the_end_of_it() {
+    for now in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:10.5Z"] {
+        let mut world = World::new(json!({ "notBefore": "2026-01-01T00:00:10.001Z" }));
+        world.now = super::world::at(now);
+        world.settle();
+        assert_eq!(world.ready(), (false, "NotYetValid"), "{now}");
+        world.next();
+        assert_eq!(
+            (world.now, world.ready()),
+            (super::world::at("2026-01-01T00:00:11Z"), (true, "Issued")),
+            "{now}"
+        );
+    }
+}
+
+#[test]
 fn a_token_that_is_not_valid_yet_is_issued_and_lives_from_then_on() {
     let mut world = World::new(json!({ "notBefore": "2026-01-11T00:00:00Z", "expiry": { "after": "10d" } }));
     world.settle();
