@@ -220,7 +220,8 @@ pub enum ExpiryAction {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Rotation {
-    /// How long before its expiry a credential is replaced, such as 7d. Default: a third of spec.expiry.after.
+    /// How long before its expiry a credential is replaced, such as 7d; no sooner than 10s after its issue, or than a third
+    /// of spec.expiry.after where that is less. Default: a third of spec.expiry.after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration::positive")]
     pub renew_before: Option<Duration>,

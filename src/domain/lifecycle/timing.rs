@@ -6,6 +6,9 @@ use crate::api::{ApiToken, Credential, CredentialState, Duration, ExpiryAction, 
 
 /// How long a credential works beside its successor when nobody said so and the rotation was not due.
 const DEFAULT_OVERLAP_SECONDS: u32 = 3600;
+/// How long a credential is used at the least before it is due to be replaced, unless a third of its lifetime is shorter:
+/// a renewBefore that leaves it no time would have tokens replaced as fast as the API server takes it.
+const SHORTEST_USE_SECONDS: u64 = 10;
 /// How long past its overlap a replaced credential works for workloads that do not restart: what a leak costs at the most
 /// where a Deployment is paused or crashes, and time for somebody to see to it.
 const LONGEST_RESTART_SECONDS: u32 = 24 * 3600;
@@ -63,9 +66,12 @@ pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credentia
         .map(Duration::seconds);
     // A renewBefore that is no shorter than the lifetime would rotate for ever: it is refused, and not acted on either.
     let before = asked.filter(|&before| before < lifetime).unwrap_or(lifetime / 3);
-    expires_at
-        .checked_sub(jiff::SignedDuration::from_secs(before.cast_signed()))
-        .ok()
+    let due = expires_at
+        .checked_sub(SignedDuration::from_secs(before.cast_signed()))
+        .ok()?;
+    let soonest = SHORTEST_USE_SECONDS.min(lifetime / 3).cast_signed();
+    let soonest = credential.issued_at.0.checked_add(SignedDuration::from_secs(soonest));
+    Some(due.max(soonest.unwrap_or(due)))
 }
 
 /// When the credential that `current` replaced stops to work, counted from `from`; its own expiry bounds it besides.

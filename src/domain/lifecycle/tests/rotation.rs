@@ -54,6 +54,28 @@ fn ten_years_of_rotation_leave_one_credential_and_a_short_history() {
 }
 
 #[test]
+fn a_rotation_leaves_a_credential_some_time_whatever_renew_before_says() {
+    for (after, renew_before, seconds) in [
+        ("90d", "89d23h59m59s", 10),
+        ("90d", "89d23h59m49s", 11),
+        ("30s", "29s", 10),
+        ("9s", "8s", 3),
+        ("2s", "1s", 1),
+    ] {
+        let mut world = World::new(
+            json!({ "expiry": { "after": after, "action": "Rotate" }, "rotation": { "renewBefore": renew_before } }),
+        );
+        let plan = world.settle();
+        let due = Some(world.now + SignedDuration::from_secs(seconds));
+        assert_eq!(
+            (plan.next, world.status().rotates_at.as_ref().map(|at| at.0)),
+            (due, due),
+            "{after} {renew_before}"
+        );
+    }
+}
+
+#[test]
 fn renew_before_and_overlap_are_obeyed() {
     let mut world = World::new(
         json!({ "expiry": { "after": "30d", "action": "Rotate" }, "rotation": { "renewBefore": "7d", "overlap": "12h" } }),
