@@ -5,15 +5,26 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{
-    ApiToken, ExpiryAction,
+    ApiToken, ApiTokenStatus, CredentialState, ExpiryAction,
     condition::{self, READY, Reason},
 };
-use crate::domain::policy;
+use crate::domain::{lifecycle::in_state, policy};
 
 /// A token counts as expiring when it ends within this time.
 const EXPIRING: SignedDuration = SignedDuration::from_hours(24);
 /// How late a rotation may be before it counts as overdue.
 const GRACE: SignedDuration = SignedDuration::from_mins(5);
+/// Why a token is kept from working on purpose; so is one of which a policy refuses what it has. Nothing is replaced meanwhile.
+const HELD: [Reason; 8] = [
+    Reason::Suspended,
+    Reason::OrganisationSuspended,
+    Reason::OrganisationNotFound,
+    Reason::NamespaceNotAllowed,
+    Reason::MemberRemoved,
+    Reason::IssuanceDenied,
+    Reason::Idle,
+    Reason::PolicyUnreadable,
+];
 
 /// Counts of tokens, for metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +33,8 @@ pub struct Outlook {
     pub by_reason: BTreeMap<String, u64>,
     /// Those that work, end within a day and are not replaced before.
     pub expiring: u64,
-    /// Those whose credential should have been replaced some minutes ago.
+    /// Those whose credential should have been replaced some minutes ago, also when it has ended meanwhile; not those that
+    /// are kept from working on purpose.
     pub overdue: u64,
     /// Those that [violate](policy::is_violating) policies.
     pub violating: u64,
@@ -44,13 +56,18 @@ pub fn outlook<'a>(tokens: impl Iterator<Item = &'a ApiToken>, now: Timestamp) -
             .as_ref()
             .filter(|_| ready.status == "True" && token.expiry_action() != ExpiryAction::Rotate);
         outlook.expiring += u64::from(ends.is_some_and(|at| within(at.0, EXPIRING)));
-        // What is suspended need not be replaced.
-        let held = [Reason::Suspended, Reason::OrganisationSuspended];
-        let held = held.iter().any(|reason| ready.reason == reason.as_str());
-        let due = status.rotates_at.as_ref().filter(|_| !held);
-        outlook.overdue += u64::from(due.is_some_and(|at| within(at.0, -GRACE)));
+        let held = status.violating || HELD.iter().any(|reason| ready.reason == reason.as_str());
+        let late = status.rotates_at.as_ref().is_some_and(|at| within(at.0, -GRACE));
+        outlook.overdue += u64::from(!held && (late || ended_unreplaced(token, status)));
     }
     outlook
+}
+
+/// Whether a token that rotates had a credential that ended and has no other.
+fn ended_unreplaced(token: &ApiToken, status: &ApiTokenStatus) -> bool {
+    token.expiry_action() == ExpiryAction::Rotate
+        && status.issued_at.is_some()
+        && in_state(status, CredentialState::Active).is_none()
 }
 
 #[cfg(test)]
@@ -106,12 +123,52 @@ mod tests {
             (("True", "Issued"), "2026-01-09T23:55:00Z", 1),
             (("True", "Issued"), "2026-01-09T23:55:01Z", 0),
             (("False", "SecretConflict"), "2026-01-09T12:00:00Z", 1),
+            (("False", "PolicyViolation"), "2026-01-09T12:00:00Z", 1),
             (("False", "Suspended"), "2026-01-09T12:00:00Z", 0),
             (("False", "OrganisationSuspended"), "2026-01-09T12:00:00Z", 0),
         ] {
             let token = token(rotating.clone(), ready, due(at));
             assert_eq!(look(&[token]).overdue, overdue, "{ready:?} {at}");
         }
+    }
+
+    #[test]
+    fn a_rotation_that_did_not_come_before_the_end_stays_overdue() {
+        let rotating = json!({ "after": "10d", "action": "Rotate" });
+        let dead = |violating: bool| {
+            json!({
+                "issuedAt": "2026-01-01T00:00:00Z", "expiresAt": "2026-01-09T23:59:00Z", "violating": violating,
+                "credentials": [{
+                    "id": 1, "digest": "", "state": "Retired", "issuedAt": "2026-01-01T00:00:00Z",
+                    "retiredAt": "2026-01-09T23:59:00Z",
+                }],
+            })
+        };
+        for (reason, violating, overdue) in [
+            ("SecretConflict", false, 1),
+            ("SecretAccessDenied", false, 1),
+            // What it has is allowed, and only what it asks for is not.
+            ("PolicyViolation", false, 1),
+            ("PolicyViolation", true, 0),
+            ("PolicyUnreadable", false, 0),
+            ("Suspended", false, 0),
+            ("OrganisationSuspended", false, 0),
+            ("OrganisationNotFound", false, 0),
+            ("NamespaceNotAllowed", false, 0),
+            ("MemberRemoved", false, 0),
+        ] {
+            let token = token(rotating.clone(), ("False", reason), dead(violating));
+            assert_eq!(look(&[token]).overdue, overdue, "{reason}");
+        }
+        for other in [
+            json!({ "after": "10d" }),
+            json!({ "at": "2026-01-09T23:59:00Z", "action": "Retain" }),
+        ] {
+            let token = token(other, ("False", "Expired"), dead(false));
+            assert_eq!(look(&[token]).overdue, 0);
+        }
+        let never = token(rotating, ("False", "SecretConflict"), json!({}));
+        assert_eq!(look(&[never]).overdue, 0);
     }
 
     /// What an organisation's status and the metrics call violating is one thing.
