@@ -11,7 +11,7 @@ use http::HeaderMap;
 use jiff::Timestamp;
 
 use super::{
-    Code, Decision, Freshness, Identity, Index, Metrics, Moment, Request, Requirements, SecondLook,
+    Code, Decision, Freshness, Identity, Index, Metrics, Moment, Request, Requirements, SecondLook, Unread,
     credential::{HeaderPair, Presented},
     decide,
     last_used::{LAST_USED_INTERVAL, Sightings},
@@ -80,6 +80,8 @@ pub struct Judge {
     pub sightings: Arc<Sightings>,
     /// What is done before a credential is called unknown.
     pub second_look: Arc<SecondLook>,
+    /// How much there is of requests that are not complete.
+    pub unread: Unread,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -96,6 +98,7 @@ impl Judge {
             trusted_proxies: TrustedProxies::default(),
             sightings: Arc::new(Sightings::new(LAST_USED_INTERVAL, Arc::clone(&metrics))),
             second_look: Arc::default(),
+            unread: Unread::default(),
             metrics,
         }
     }

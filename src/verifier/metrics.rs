@@ -19,6 +19,8 @@ pub struct Metrics {
     watch_errors: Family<Resource, Counter>,
     routes_refused: Family<Asked, Counter>,
     connections_refused: Family<Listener, Counter>,
+    /// Requests that were refused because too many others were not complete.
+    pub requests_refused: Counter,
     certificate_reads: Family<Outcome, Counter>,
     known: Family<Resource, Gauge>,
     unreadable_policies: Gauge,
@@ -91,6 +93,12 @@ impl Default for Metrics {
             "Connections closed as there were too many, by protocol",
             connections_refused.clone(),
         );
+        let requests_refused = Counter::default();
+        registry.register(
+            "requests_refused",
+            "Requests refused while incomplete, as too many others were, too",
+            requests_refused.clone(),
+        );
         let certificate_reads = Family::<Outcome, Counter>::default();
         registry.register(
             "certificate_reads",
@@ -123,6 +131,7 @@ impl Default for Metrics {
             watch_errors,
             routes_refused,
             connections_refused,
+            requests_refused,
             certificate_reads,
             reuse_detections: Counter::default(),
             sightings_dropped: Counter::default(),

@@ -51,6 +51,7 @@ mod metrics;
 mod second_look;
 pub mod server;
 mod service;
+mod unread;
 
 #[cfg(test)]
 mod tests;
@@ -65,3 +66,4 @@ pub use metrics::Metrics;
 pub use second_look::SecondLook;
 pub use server::Tls;
 pub use service::{Listeners, Settings, Verifier};
+pub use unread::Unread;

@@ -26,10 +26,12 @@ use super::{
 
 /// The longest head of a request: what gateways pass on of a client's request, cookies and all.
 const MAX_HEAD: usize = 32 * 1024;
-/// How many requests one HTTP/2 connection may have in flight.
-const MAX_STREAMS: u32 = 1024;
-/// What of a request's body an HTTP/2 client may send before it is read.
-const WINDOW: u32 = 64 * 1024;
+/// The same by HTTP/2, where it holds nothing of a client's request, which is in the message.
+const MAX_GRPC_HEAD: u32 = 8 * 1024;
+/// How many requests one HTTP/2 connection may have in flight. Envoy opens another one then.
+const MAX_STREAMS: u32 = 200;
+/// What of a request's body an HTTP/2 client may send before it is read: a message, and a little more.
+const WINDOW: u32 = 40 * 1024;
 /// How long a connection that was overdue may take to end by itself, as HTTP/2 does with a farewell.
 const PARTING: Duration = Duration::from_secs(1);
 
@@ -149,7 +151,7 @@ fn http2(requests: Requests) -> http2::Builder<Requests> {
     let mut builder = http2::Builder::new(requests);
     builder
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD as u32)
+        .max_header_list_size(MAX_GRPC_HEAD)
         .initial_stream_window_size(WINDOW)
         // Nobody reads it in gRPC.
         .auto_date_header(false);

@@ -224,6 +224,29 @@ async fn one_connection_too_many_is_closed_and_counted() {
 }
 
 #[tokio::test]
+async fn what_an_http2_connection_may_have_open_is_bounded() {
+    let server = start(Protocol::Http2, limits(), None).await;
+    let mut stream = server.connect().await;
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .await
+        .unwrap();
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    let mut settings = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+    stream.read_exact(&mut settings).await.unwrap();
+    let setting = |id: u8| {
+        let found = settings.chunks(6).find(|setting| setting[..2] == [0, id]).unwrap();
+        u32::from_be_bytes([found[2], found[3], found[4], found[5]])
+    };
+    let (streams, window, head) = (setting(3), setting(4), setting(6));
+    assert!(
+        (100..=200).contains(&streams) && window <= 40 << 10 && head <= 8 << 10,
+        "{streams} {window} {head}"
+    );
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_large_or_makes_no_sense_is_refused() {
     let server = start(Protocol::Http1, limits(), None).await;
     let long = format!("GET / HTTP/1.1\r\nhost: here\r\nx-a: {}\r\n\r\n", "a".repeat(33 * 1024));

@@ -60,9 +60,10 @@ where
         *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return response;
     }
+    let read = unary::read(body, judge.unread.share(&judge.metrics));
     match head.uri.path() {
-        CHECK => authorize(judge, &head.headers, unary::read(body).await).await,
-        "/grpc.health.v1.Health/Check" => health(judge, unary::read(body).await),
+        CHECK => authorize(judge, &head.headers, read.await).await,
+        "/grpc.health.v1.Health/Check" => health(judge, read.await),
         _ => fail(Status::Unimplemented, "there is no such method here"),
     }
 }
@@ -70,6 +71,7 @@ where
 async fn authorize(judge: &Judge, headers: &HeaderMap, message: Result<Bytes, Unreadable>) -> Response<Reply> {
     let message = match message {
         Err(Unreadable::Compressed) => return fail(Status::Unimplemented, "messages are not compressed here"),
+        Err(Unreadable::Exhausted) => return exhausted(),
         Err(Unreadable::Malformed) => None,
         Ok(message) => CheckRequest::decode(message).ok(),
     };
@@ -102,7 +104,15 @@ async fn check(judge: &Judge, headers: &HeaderMap, request: Option<&CheckRequest
     }
 }
 
+/// Of those that ask, not of their clients: Envoy sends its questions whole.
+fn exhausted() -> Response<Reply> {
+    fail(Status::ResourceExhausted, "too many requests are not complete")
+}
+
 fn health(judge: &Judge, message: Result<Bytes, Unreadable>) -> Response<Reply> {
+    if message == Err(Unreadable::Exhausted) {
+        return exhausted();
+    }
     let request = message
         .ok()
         .and_then(|message| HealthCheckRequest::decode(message).ok());

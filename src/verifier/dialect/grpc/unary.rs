@@ -8,14 +8,16 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
 use prost::{
     Message,
     bytes::{BufMut, Bytes, BytesMut},
 };
 
-/// The largest message that is read. Envoy sends a request's headers and, where it is told to, its body.
-pub const MAX_MESSAGE: usize = 64 * 1024;
+use crate::verifier::unread::{Exhausted, Share};
+
+/// The largest message that is read: as much as the head of a request may be that a gateway asks about by HTTP. Envoy sends
+/// the headers of a request that it is told to.
+pub const MAX_MESSAGE: usize = 32 * 1024;
 
 /// Before each message: whether it is compressed, and its length.
 const PREFIX: usize = 1 + 4;
@@ -30,6 +32,7 @@ pub(super) enum Status {
     InvalidArgument = 3,
     NotFound = 5,
     PermissionDenied = 7,
+    ResourceExhausted = 8,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
@@ -43,14 +46,22 @@ pub(super) enum Unreadable {
     Compressed,
     /// It is too large, it is none, or there is more than one.
     Malformed,
+    /// It is not complete, and too many others are not.
+    Exhausted,
+}
+
+impl From<Exhausted> for Unreadable {
+    fn from(_: Exhausted) -> Self {
+        Self::Exhausted
+    }
 }
 
 /// Reads a call's message.
-pub(super) async fn read<B>(body: B) -> Result<Bytes, Unreadable>
+pub(super) async fn read<B>(body: B, share: Share<'_>) -> Result<Bytes, Unreadable>
 where
     B: Body<Data = Bytes>,
 {
-    let mut bytes = whole(body).await.ok_or(Unreadable::Malformed)?;
+    let mut bytes = whole(body, share).await?;
     let Some(&[compressed, ref length @ ..]) = bytes.first_chunk::<PREFIX>() else {
         return Err(Unreadable::Malformed);
     };
@@ -63,13 +74,14 @@ where
 }
 
 /// All of a body that is not too large. Mostly it comes as one piece, which is not copied.
-async fn whole<B: Body<Data = Bytes>>(body: B) -> Option<Bytes> {
+async fn whole<B: Body<Data = Bytes>>(body: B, mut share: Share<'_>) -> Result<Bytes, Unreadable> {
     let mut body = pin!(body);
     let mut whole = Bytes::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.ok()?.into_data() else { continue };
+    while let Some(frame) = share.frame(body.as_mut(), whole.len()).await? {
+        let frame = frame.map_err(|_| Unreadable::Malformed)?;
+        let Ok(piece) = frame.into_data() else { continue };
         if whole.len() + piece.len() > PREFIX + MAX_MESSAGE {
-            return None;
+            return Err(Unreadable::Malformed);
         }
         whole = match whole.is_empty() {
             true => piece,
@@ -80,7 +92,7 @@ async fn whole<B: Body<Data = Bytes>>(body: B) -> Option<Bytes> {
             }
         };
     }
-    Some(whole)
+    Ok(whole)
 }
 
 /// Answers a call with a message.

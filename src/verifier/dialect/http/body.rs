@@ -11,6 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::reply::{self, Reply};
+use crate::verifier::{Judge, unread::Exhausted};
 
 /// The longest body that is read.
 pub(super) const MAX_BODY: usize = 64 * 1024;
@@ -22,7 +23,12 @@ const MAX_REST: usize = 1024 * 1024;
 const REST: Duration = Duration::from_secs(5);
 
 /// Reads a body of this type, or says what is wrong with it.
-pub(super) async fn read<B>(body: &mut B, headers: &HeaderMap, content_type: &str) -> Result<Vec<u8>, Reply>
+pub(super) async fn read<B>(
+    judge: &Judge,
+    body: &mut B,
+    headers: &HeaderMap,
+    content_type: &str,
+) -> Result<Vec<u8>, Reply>
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -33,8 +39,9 @@ where
     if announced(headers).is_some_and(|length| length > MAX_BODY as u64) {
         return Err(too_large());
     }
+    let mut share = judge.unread.share(&judge.metrics);
     let mut read = Vec::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = share.frame(Pin::new(&mut *body), read.len()).await.map_err(exhausted)? {
         let frame = frame.map_err(|_| reply::text(StatusCode::BAD_REQUEST, "The body ended early.\n"))?;
         let data = frame.into_data().unwrap_or_default();
         if read.len() + data.len() > MAX_BODY {
@@ -56,6 +63,11 @@ fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
 
 fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn exhausted(_: Exhausted) -> Reply {
+    let sentence = "Too many requests are not complete.\n";
+    reply::text(StatusCode::SERVICE_UNAVAILABLE, sentence)
 }
 
 fn too_large() -> Reply {

@@ -61,7 +61,7 @@ where
         Ok(organisation) => organisation,
         Err(refusal) => return refusal,
     };
-    let form = match body::read(body, &parts.headers, "application/x-www-form-urlencoded").await {
+    let form = match body::read(judge, body, &parts.headers, "application/x-www-form-urlencoded").await {
         Ok(form) => form,
         Err(refusal) => return refusal,
     };

@@ -63,7 +63,7 @@ pub(super) async fn answer<B>(judge: &Judge, parts: &Parts, body: &mut B) -> Rep
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let text = match body::read(body, &parts.headers, "application/json").await {
+    let text = match body::read(judge, body, &parts.headers, "application/json").await {
         Ok(text) => text,
         Err(refusal) => return refusal,
     };

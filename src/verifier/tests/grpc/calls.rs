@@ -1,4 +1,8 @@
-use futures::FutureExt;
+use std::convert::Infallible;
+
+use futures::{FutureExt, StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
 
 use super::*;
 
@@ -64,6 +68,41 @@ fn what_is_no_call_of_ours_is_said_to_be_none() {
     let request = request.body(Full::new(Bytes::new())).unwrap();
     let answer = grpc::answer(&judge(), request).now_or_never().unwrap();
     assert_eq!(answer.status().as_u16(), 415);
+}
+
+#[test]
+fn calls_that_do_not_end_are_kept_up_to_a_bound_of_them_all() {
+    let judge = judge();
+    let sent = Bytes::from(vec![0; 30_000]);
+    let endless = || {
+        let piece = Ok::<_, Infallible>(Frame::data(sent.clone()));
+        let body = StreamBody::new(stream::iter([piece]).chain(stream::pending()));
+        let request = http::Request::post(CHECK).header("content-type", "application/grpc");
+        let mut call = Box::pin(grpc::answer(&judge, request.body(body).unwrap()));
+        match (&mut call).now_or_never() {
+            Some(answer) => Err(answer.headers()["grpc-status"].clone()),
+            None => Ok(call),
+        }
+    };
+    let mut waiting = Vec::new();
+    let refused = loop {
+        match endless() {
+            Ok(call) => waiting.push(call),
+            Err(status) => break status,
+        }
+        assert!(waiting.len() * sent.len() <= 64 << 20, "{} calls wait", waiting.len());
+    };
+    assert!(
+        refused == "8" && waiting.len() > 1000,
+        "{refused:?} after {}",
+        waiting.len()
+    );
+    // What is complete needs no room, and what has ended makes room.
+    let good = question("203.0.113.9", &[("authorization", &bearer())], &[]);
+    assert_eq!(code_of(&judge, &good), "valid");
+    drop(waiting.pop());
+    let taken = endless();
+    assert!(taken.is_ok() && endless().is_err());
 }
 
 #[test]

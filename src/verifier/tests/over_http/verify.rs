@@ -1,3 +1,10 @@
+use std::convert::Infallible;
+
+use futures::{StreamExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::time::timeout;
+
 use super::*;
 
 async fn verify(question: &Value) -> Value {
@@ -27,6 +34,39 @@ async fn a_good_token_is_described() {
             "user": "ann", "role": null, "permissions": ["logs:read", "queries:block"], "projects": ["web"],
             "expiresAt": "2026-06-02T12:00:00Z",
         })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_do_not_end_are_kept_up_to_a_bound_of_them_all() {
+    let http = Http::new(Arc::new(judge()));
+    let sent = bytes::Bytes::from(vec![b' '; 60_000]);
+    let endless = || {
+        let piece = Ok::<_, Infallible>(Frame::data(sent.clone()));
+        let body = StreamBody::new(stream::iter([piece]).chain(stream::pending()));
+        let request = Request::post("/v1/verify").header("content-type", "application/json");
+        let request = request.body(body).unwrap();
+        let http = http.clone();
+        Box::pin(async move {
+            http.answer(request, "198.51.100.1".parse().unwrap())
+                .await
+                .status()
+                .as_u16()
+        })
+    };
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let mut asking = endless();
+        match timeout(Duration::from_millis(1), &mut asking).await {
+            Ok(status) => break status,
+            Err(_) => waiting.push(asking),
+        }
+        assert!(waiting.len() * sent.len() <= 64 << 20, "{} wait", waiting.len());
+    };
+    assert!(
+        refused == 503 && waiting.len() > 500,
+        "{refused} after {}",
+        waiting.len()
     );
 }
 
