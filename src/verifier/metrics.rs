@@ -18,6 +18,7 @@ pub struct Metrics {
     decisions: Vec<Counter>,
     watch_errors: Family<Resource, Counter>,
     routes_refused: Family<Asked, Counter>,
+    connections: Family<Listener, Gauge>,
     connections_refused: Family<Listener, Counter>,
     /// Requests that were refused because too many others were not complete.
     pub requests_refused: Counter,
@@ -87,6 +88,12 @@ impl Default for Metrics {
             "Requests refused as the gateway asked at a URL that makes no sense, by dialect",
             routes_refused.clone(),
         );
+        let connections = Family::<Listener, Gauge>::default();
+        registry.register(
+            "connections",
+            "Connections that are open, by protocol",
+            connections.clone(),
+        );
         let connections_refused = Family::<Listener, Counter>::default();
         registry.register(
             "connections_refused",
@@ -130,6 +137,7 @@ impl Default for Metrics {
             decisions,
             watch_errors,
             routes_refused,
+            connections,
             connections_refused,
             requests_refused,
             certificate_reads,
@@ -181,6 +189,7 @@ impl Metrics {
         for protocol in Protocol::ALL {
             let protocol = protocol.as_str();
             self.connections_refused.get_or_create(&Listener { protocol }).inc_by(0);
+            self.connections.get_or_create(&Listener { protocol }).set(0);
         }
         for result in ["ok", "invalid"] {
             self.certificate_reads.get_or_create(&Outcome { result }).inc_by(0);
@@ -240,6 +249,12 @@ impl Metrics {
     pub(super) fn connection_refused(&self, protocol: Protocol) {
         let protocol = protocol.as_str();
         self.connections_refused.get_or_create(&Listener { protocol }).inc();
+    }
+
+    pub(super) fn connections_open(&self, protocol: Protocol, count: usize) {
+        let protocol = protocol.as_str();
+        let open = self.connections.get_or_create(&Listener { protocol });
+        open.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(super) fn certificate_read(&self, good: bool) {

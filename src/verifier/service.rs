@@ -148,6 +148,7 @@ async fn serve<H: Handler>(
     };
     let server = Server {
         tls: tls.clone(),
+        trusted: judge.trusted_proxies.clone(),
         ..Server::new(protocol, judge.metrics.clone())
     };
     server.serve(listener, Arc::new(handler), shutdown).await;

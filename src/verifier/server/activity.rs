@@ -40,6 +40,27 @@ impl Activity {
         InFlight(Arc::clone(self))
     }
 
+    pub(super) fn opened(&self) -> Instant {
+        self.opened
+    }
+
+    /// Whether it has ever been answered, and since when it has had nothing to do. None: it waits for an answer.
+    pub(super) fn resting(&self) -> Option<(bool, Instant)> {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        Some(match self.answered() {
+            Some(since) => (true, since),
+            None => (false, self.opened),
+        })
+    }
+
+    /// When the last answer was given.
+    fn answered(&self) -> Option<Instant> {
+        let answered = self.answered.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.opened + Duration::from_millis(answered))
+    }
+
     /// Resolves when the connection has waited too long for a request.
     pub(super) async fn overdue(&self, limits: &Limits) {
         while let Some(rest) = self.rest(limits) {
@@ -52,8 +73,8 @@ impl Activity {
         if self.in_flight.load(Ordering::Relaxed) > 0 {
             return Some(limits.idle);
         }
-        let deadline = match self.answered.load(Ordering::Relaxed).checked_sub(1) {
-            Some(answered) => self.opened + Duration::from_millis(answered) + limits.idle,
+        let deadline = match self.answered() {
+            Some(answered) => answered + limits.idle,
             None => self.opened + limits.greeting,
         };
         let rest = deadline.saturating_duration_since(Instant::now());
@@ -76,6 +97,7 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         connections: 1,
+        of_one_peer: 1,
         handshake: Duration::ZERO,
         greeting: Duration::from_secs(10),
         answer: Duration::from_secs(15),

@@ -58,25 +58,24 @@ impl<H> Clone for Connection<H> {
 }
 
 impl<H: Handler> Connection<H> {
-    pub(super) async fn serve(mut self, stream: TcpStream, peer: SocketAddr) {
+    pub(super) async fn serve(mut self, stream: TcpStream, peer: SocketAddr, activity: Arc<Activity>) {
         let Some(acceptor) = self.acceptor.take() else {
-            return self.converse(stream, peer).await;
+            return self.converse(stream, peer, activity).await;
         };
         let handshake = tokio::select! {
             handshake = timeout(self.limits.handshake, acceptor.accept(stream)) => handshake,
             _ = self.closing.changed() => return,
         };
         match handshake.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(stream) => self.converse(stream, peer).await,
+            Ok(stream) => self.converse(stream, peer, activity).await,
             Err(error) => tracing::debug!(%peer, %error, "no TLS handshake"),
         }
     }
 
-    async fn converse<S>(self, stream: S, peer: SocketAddr)
+    async fn converse<S>(self, stream: S, peer: SocketAddr, activity: Arc<Activity>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let activity = Activity::new();
         let in_time = self.limits.answer;
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = activity.begin();

@@ -4,13 +4,15 @@
 //!
 //! - Every wait is bounded: for a TLS handshake, for the first request of a connection, for an answer, for the next
 //!   request, and for what is in flight when the end has come ([`Limits`]).
-//! - Connections are bounded. One too many is closed at once instead of waiting for its turn: gateways keep theirs open,
-//!   so the turn would seldom come, and a gateway that is turned away can ask another replica.
+//! - Connections are bounded, in all and for each peer that is no trusted proxy. One too many takes the place of one that
+//!   rests. Where none does it is closed at once instead of waiting for its turn: gateways keep theirs open, so the turn
+//!   would seldom come, and a gateway that is turned away can ask another replica.
 //! - Nothing that a client does, and no failure to accept, ends the loop.
 
 mod activity;
 mod connection;
 mod copying;
+mod places;
 mod tls;
 mod together;
 
@@ -30,9 +32,14 @@ use tokio::{
     time::timeout,
 };
 
-use self::connection::Connection;
 pub use self::tls::{InvalidTls, RENEWAL, Tls};
+use self::{
+    activity::Activity,
+    connection::Connection,
+    places::{Admission, Places},
+};
 use super::Metrics;
+use crate::domain::client_address::TrustedProxies;
 
 /// What answers requests.
 pub trait Handler: Send + Sync + 'static {
@@ -74,9 +81,11 @@ impl Protocol {
 pub struct Limits {
     /// How many connections there may be.
     pub connections: usize,
+    /// How many of them one peer may have that is no trusted proxy.
+    pub of_one_peer: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long a new connection may take to send the head of its first request.
+    /// How long a new connection may take to send the head of its first request, its handshake included.
     pub greeting: Duration,
     /// How long a request may take from its head to its answer. What its client sends in between is part of that.
     pub answer: Duration,
@@ -91,6 +100,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            of_one_peer: 1024,
             handshake: Duration::from_secs(10),
             greeting: Duration::from_secs(10),
             answer: Duration::from_secs(15),
@@ -109,7 +119,9 @@ pub struct Server {
     pub tls: Option<Arc<Tls>>,
     /// How much and how long.
     pub limits: Limits,
-    /// Where connections that were turned away are counted.
+    /// Whose connections are closed last when there are too many.
+    pub trusted: TrustedProxies,
+    /// Where connections are counted.
     pub metrics: Arc<Metrics>,
 }
 
@@ -120,6 +132,7 @@ impl Server {
             protocol,
             tls: None,
             limits: Limits::default(),
+            trusted: TrustedProxies::default(),
             metrics,
         }
     }
@@ -135,20 +148,31 @@ impl Server {
             closing,
         };
         let mut connections = JoinSet::new();
+        let mut places = Places::new(self.limits, self.trusted.clone());
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(_) = connections.join_next() => {}
+                Some(ended) = connections.join_next_with_id() => {
+                    places.leave(ended.map_or_else(|error| error.id(), |(id, ())| id));
+                }
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) if self.has_room(connections.len()) => {
-                        connections.spawn(connection.clone().serve(prepared(stream), peer));
+                    Ok((stream, peer)) => {
+                        let admission = places.admit(peer.ip());
+                        if admission != Admission::Free {
+                            self.metrics.connection_refused(self.protocol);
+                        }
+                        if admission != Admission::Refused {
+                            let activity = Activity::new();
+                            let conversation = connection.clone().serve(prepared(stream), peer, Arc::clone(&activity));
+                            places.enter(peer.ip(), activity, connections.spawn(conversation));
+                        }
                     }
-                    Ok(_) => self.metrics.connection_refused(self.protocol),
                     Err(error) => tokio::time::sleep(pause_after(&error)).await,
                 },
             }
+            self.metrics.connections_open(self.protocol, places.taken());
         }
         drop(listener);
         drop(connection);
@@ -160,10 +184,6 @@ impl Server {
                 "requests were still in flight at the end"
             );
         }
-    }
-
-    fn has_room(&self, connections: usize) -> bool {
-        connections < self.limits.connections
     }
 }
 

@@ -55,6 +55,7 @@ struct Running {
 fn limits() -> Limits {
     Limits {
         connections: 4096,
+        of_one_peer: 4096,
         handshake: LONG,
         greeting: LONG,
         answer: LONG,
@@ -193,34 +194,45 @@ async fn a_body_that_does_not_come_ends_the_connection() {
     assert_eq!(until_closed(&mut stream).await, "");
 }
 
+/// A connection that has asked once.
+async fn asked(server: &Running) -> TcpStream {
+    let mut stream = server.connect().await;
+    stream.write_all(&get("/a")).await.unwrap();
+    answer(&mut stream).await;
+    stream
+}
+
+fn counts(server: &Running, refused: u32) -> bool {
+    let line = format!("tokenwright_verifier_connections_refused_total{{protocol=\"http/1.1\"}} {refused}");
+    server.metrics.encode().lines().any(|found| found == line)
+}
+
 #[tokio::test]
-async fn one_connection_too_many_is_closed_and_counted() {
-    let server = start(
-        Protocol::Http1,
-        Limits {
-            connections: 1,
-            ..limits()
-        },
-        None,
-    )
-    .await;
-    let mut first = server.connect().await;
-    first.write_all(&get("/a")).await.unwrap();
-    answer(&mut first).await;
-    let mut second = server.connect().await;
-    assert_eq!(until_closed(&mut second).await, "");
-    let counted = "tokenwright_verifier_connections_refused_total{protocol=\"http/1.1\"} 1";
-    assert!(server.metrics.encode().lines().any(|line| line == counted));
-    drop(first);
-    // The place is free as soon as the server has seen the first one end.
-    loop {
-        let mut third = server.connect().await;
-        let _ = third.write_all(&get("/b")).await;
-        let mut byte = [0];
-        if third.read(&mut byte).await.is_ok_and(|length| length == 1) {
-            break;
-        }
+async fn one_connection_too_many_takes_the_place_of_one_that_rests() {
+    let limits = Limits {
+        connections: 3,
+        ..limits()
+    };
+    let server = start(Protocol::Http1, limits, None).await;
+    let (mut resting, mut asking) = (asked(&server).await, server.connect().await);
+    asking.write_all(&get("/wait")).await.unwrap();
+    server.handler.asked.notified().await;
+    // Who never asked goes first, and then who rests longest.
+    let mut silent = server.connect().await;
+    let mut newcomer = asked(&server).await;
+    assert_eq!(until_closed(&mut silent).await, "");
+    let mut another = asked(&server).await;
+    assert_eq!(until_closed(&mut resting).await, "");
+    assert!(counts(&server, 2));
+    // Who waits for an answer is let be.
+    for stream in [&mut newcomer, &mut another] {
+        stream.write_all(&get("/wait")).await.unwrap();
+        server.handler.asked.notified().await;
     }
+    assert_eq!(until_closed(&mut server.connect().await).await, "");
+    assert!(counts(&server, 3));
+    server.handler.go_on.notify_one();
+    assert_eq!(answer(&mut asking).await, "200 /wait 127.0.0.1");
 }
 
 #[tokio::test]
