@@ -63,6 +63,15 @@ impl Dialect {
     }
 }
 
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The address that the decision goes by. None: it is not known.
+    pub address: Option<IpAddr>,
+    /// Whether anybody could have said so. Then it is no evidence of where a credential was used.
+    pub is_claimed: bool,
+}
+
 /// What every dialect asks: the pure decision with all that it needs to know, and what follows from it.
 #[derive(Debug)]
 pub struct Judge {
@@ -119,6 +128,23 @@ impl Judge {
         address: Option<IpAddr>,
         requires: &Requirements,
     ) -> Decision {
+        let origin = Origin {
+            address,
+            is_claimed: false,
+        };
+        self.judge_from(dialect, headers, presented, origin, requires).await
+    }
+
+    /// The same, of a request whose address may be one that anybody could have said.
+    pub async fn judge_from(
+        &self,
+        dialect: Dialect,
+        headers: &HeaderMap,
+        presented: &Presented<'_>,
+        origin: Origin,
+        requires: &Requirements,
+    ) -> Decision {
+        let Origin { address, is_claimed } = origin;
         let request = Request {
             presented,
             address,
@@ -145,7 +171,7 @@ impl Judge {
             "decided"
         );
         self.metrics.decided(dialect, decision.code);
-        self.sightings.note(&decision, address, now);
+        self.sightings.note(&decision, address.filter(|_| !is_claimed), now);
         span.end(decision.code.as_str(), decision.subject().map(Identity::organisation));
         decision
     }

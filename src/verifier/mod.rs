@@ -60,7 +60,7 @@ pub use decision::{Code, Decision, Moment, Request, Requirements, decide};
 pub use freshness::Freshness;
 pub use identity::{Identity, Scope};
 pub use index::{Index, List, Size};
-pub use judge::{Dialect, Judge};
+pub use judge::{Dialect, Judge, Origin};
 pub use last_used::{Sightings, Writer};
 pub use metrics::Metrics;
 pub use second_look::SecondLook;

@@ -165,7 +165,7 @@ impl Sightings {
     }
 
     /// Waits for a note that is due. It is not given again before it was [`settled`](Self::settle) or [`retried`](Self::retry).
-    pub(super) async fn next(&self) -> Note {
+    pub(in crate::verifier) async fn next(&self) -> Note {
         loop {
             let next = self.lock().take(Instant::now());
             match next {

@@ -101,7 +101,7 @@ impl Http {
         }
         match endpoint {
             Endpoint::Gateway(gateway) => gateway.answer(&self.judge, parts, peer).await,
-            Endpoint::Verify => verify::answer(&self.judge, parts, body).await,
+            Endpoint::Verify => verify::answer(&self.judge, parts, body, peer).await,
             Endpoint::Introspect => introspect::answer(&self.judge, parts, body, peer).await,
             // Not 200, which lets in: where an Envoy was given no path_prefix, this is its client's path.
             Endpoint::Alive => reply::empty(StatusCode::NO_CONTENT),

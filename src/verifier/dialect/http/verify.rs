@@ -14,7 +14,7 @@ use super::{
     reply::{self, Reply},
 };
 use crate::verifier::{
-    Decision, Dialect, Identity, Judge, Requirements,
+    Decision, Dialect, Identity, Judge, Origin, Requirements,
     credential::{HeaderPair, Presented, extract},
     dialect::{
         identity,
@@ -59,7 +59,7 @@ struct Holder<'a> {
 
 const FIELDS: &str = "token, clientId, secretKey, address, organisation, permissions and projects";
 
-pub(super) async fn answer<B>(judge: &Judge, parts: &Parts, body: &mut B) -> Reply
+pub(super) async fn answer<B>(judge: &Judge, parts: &Parts, body: &mut B, peer: IpAddr) -> Reply
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -75,12 +75,17 @@ where
         Ok(requires) => requires,
         Err(error) => return bad_request(&format!("This cannot be asked: {error}.")),
     };
+    // Anybody may ask here, and say what he likes.
+    let origin = Origin {
+        address: question.address,
+        is_claimed: !judge.trusted_proxies.contains(peer),
+    };
     let decision = judge
-        .judge(
+        .judge_from(
             Dialect::Verify,
             &parts.headers,
             &question.presented(),
-            question.address,
+            origin,
             &requires,
         )
         .await;

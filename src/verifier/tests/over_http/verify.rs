@@ -37,6 +37,30 @@ async fn a_good_token_is_described() {
     );
 }
 
+/// Where a token is used from, as the status will say after a question by `peer`.
+async fn noted(number: u64, peer: &str) -> Option<String> {
+    let mut judge = judge();
+    judge.trusted_proxies = "10.0.0.0/8".parse().unwrap();
+    let sightings = Arc::clone(&judge.sightings);
+    let question = json!({ "token": plain(number), "address": "203.0.113.7" });
+    ask_judge(
+        judge,
+        post("/v1/verify", "application/json", &[], question.to_string()),
+        peer,
+    )
+    .await;
+    let note = sightings.next().await;
+    note.seen.from
+}
+
+/// Whoever reaches the port may ask, and say what he likes.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_anybody_claims_is_no_evidence() {
+    assert_eq!(noted(OFFICE, "198.51.100.1").await, None);
+    assert_eq!(noted(OFFICE, "203.0.113.7").await, None);
+    assert_eq!(noted(OFFICE, GATEWAY).await.as_deref(), Some("203.0.113.7"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn bodies_that_do_not_end_are_kept_up_to_a_bound_of_them_all() {
     let http = Http::new(Arc::new(judge()));
