@@ -17,7 +17,7 @@ use kube::{
 use super::{Context, Listed, Queues, Requests, Tokens, changes_of, reference, scoped, send, slim};
 use crate::{
     api::{ApiToken, TokenPolicySpec},
-    domain::policy::Seniority,
+    domain::{lifecycle::is_flagged, policy::Seniority},
     watch::Watch,
 };
 
@@ -139,14 +139,15 @@ fn is_known(known: &Store<Tokens>, token: &Tokens) -> bool {
     known.is_some_and(|known| known.resource_version() == token.resource_version())
 }
 
-/// Whether nothing of a token changed but when it was used last.
+/// Whether nothing of a token changed but when it was used last, and nothing follows from that, as it does where a policy has
+/// found the token idle.
 fn was_only_used(known: &Store<Tokens>, token: &Tokens) -> bool {
     let before = known.get(&reference(token));
     let (Some(Ok(before)), Ok(after)) = (before.as_ref().map(|before| &before.0), &token.0) else {
         return false;
     };
     let last_used = |token: &ApiToken| token.status.as_ref()?.last_used.clone();
-    if last_used(before) == last_used(after) {
+    if last_used(before) == last_used(after) || after.status.as_ref().is_some_and(is_flagged) {
         return false;
     }
     let mut unused = after.clone();

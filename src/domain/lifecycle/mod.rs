@@ -35,6 +35,8 @@ use super::{
 use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, OrganisationSpec, Workload};
 
 pub use outcome::{Notice, Severity, never_issued, reused};
+use record::ALL_POLICIES_MET;
+pub use record::is_flagged;
 pub(super) use record::{has_expired, in_state, is_triggered, last_trigger};
 
 /// What is known about a token's surroundings at one moment.

@@ -1,6 +1,18 @@
 //! What a status records of the credentials that there were.
 
-use crate::api::{ApiToken, ApiTokenStatus, Credential, CredentialState, ExpiryAction};
+use crate::api::{
+    ApiToken, ApiTokenStatus, Credential, CredentialState, ExpiryAction,
+    condition::{self, POLICY_COMPLIANT},
+};
+
+/// What PolicyCompliant says where there is nothing to say.
+pub(super) const ALL_POLICIES_MET: &str = "Every policy that selects the token is met.";
+
+/// Whether a policy refuses something about the token, or warns of it. That it is idle may be among it, and a use ends that.
+pub fn is_flagged(status: &ApiTokenStatus) -> bool {
+    let told = condition::find(&status.conditions, POLICY_COMPLIANT);
+    status.violating || told.is_some_and(|told| told.message != ALL_POLICIES_MET)
+}
 
 /// The credential in that state with the highest id.
 pub(in crate::domain) fn in_state(status: &ApiTokenStatus, state: CredentialState) -> Option<&Credential> {

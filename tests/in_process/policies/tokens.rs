@@ -244,10 +244,51 @@ async fn what_nobody_uses_is_suspended_or_deleted_in_time() {
     }
 }
 
-/// As a verifier brings it back.
+#[tokio::test(start_paused = true)]
+async fn a_use_that_is_told_late_takes_back_that_the_token_is_idle() {
+    for enforcement in ["Enforce", "Warn"] {
+        let cluster = Cluster::start().await;
+        let idle = json!({ "enforcement": enforcement, "idle": { "after": "10d" } });
+        cluster.policy("idle", idle).await;
+        cluster.issue("web", json!({})).await;
+        let fine = cluster.compliance("web").await;
+        cluster.pass_hours(24 * 10 - 1).await;
+        let used = cluster.now();
+        cluster.pass_hours(2).await;
+        let flagged = cluster.compliance("web").await;
+        assert_ne!(flagged, fine, "{enforcement}");
+        use_token_at(&cluster, "web", used).await;
+        cluster.idle().await;
+        assert_eq!(
+            cluster.state("web").await,
+            is("True", "Issued", Some(1)),
+            "{enforcement}"
+        );
+        assert_eq!(cluster.compliance("web").await, fine, "{enforcement}");
+        assert!(!cluster.token("web").await.status().violating);
+        let counts = PolicyCounts {
+            matched: 1,
+            violating: 0,
+        };
+        assert_eq!(
+            cluster.policy_status("idle").await.tokens,
+            Some(counts),
+            "{enforcement}"
+        );
+        // It falls idle again in its time.
+        cluster.pass_hours(24 * 10).await;
+        assert_eq!(cluster.compliance("web").await, flagged, "{enforcement}");
+    }
+}
+
 async fn use_token(cluster: &Cluster, name: &str) {
+    use_token_at(cluster, name, cluster.now()).await;
+}
+
+/// As a verifier brings it back.
+async fn use_token_at(cluster: &Cluster, name: &str, at: Timestamp) {
     let seen = Sighting {
-        at: Time(cluster.now()),
+        at: Time(at),
         from: None,
         credential: Some(1),
     };

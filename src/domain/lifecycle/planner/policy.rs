@@ -10,7 +10,7 @@ use crate::{
     },
     domain::{
         admission::{Refusal, Verdict},
-        lifecycle::timing,
+        lifecycle::{ALL_POLICIES_MET, timing},
         policy::{self, Candidate, Stage, Violation},
     },
 };
@@ -176,9 +176,7 @@ fn compliance(judged: &policy::Verdict) -> Finding {
     };
     match judged.violations.first() {
         Some(first) => Finding::no(refusal(first).reason, told(&judged.violations)),
-        None if judged.warnings.is_empty() => {
-            Finding::yes(Reason::Compliant, "Every policy that selects the token is met.")
-        }
+        None if judged.warnings.is_empty() => Finding::yes(Reason::Compliant, ALL_POLICIES_MET),
         None => Finding::yes(
             Reason::Compliant,
             format!(
