@@ -193,3 +193,20 @@ async fn a_definition_takes_its_objects_with_it() {
     );
     assert!(!bench.sandbox.dump().iter().any(|object| object["kind"] == "Widget"));
 }
+
+#[tokio::test]
+async fn a_kind_that_there_is_not_is_told_as_such() {
+    let bench = Bench::new().await;
+    for (name, version) in [("a.yaml", "example.com/v1"), ("b.yaml", "apps/v1")] {
+        bench.write(
+            name,
+            &format!("apiVersion: {version}\nkind: Gadget\nmetadata: {{name: a}}\n"),
+        );
+        for verb in ["apply", "create"] {
+            let why = bench.refused(&format!("{verb} -f {name}")).await;
+            let expected =
+                format!("no matches for kind \"Gadget\" in version \"{version}\"\nensure CRDs are installed first");
+            holds(&why, &[&expected]);
+        }
+    }
+}
