@@ -109,7 +109,11 @@ pub struct ApiTokenSpec {
 
     /// The token is refused before this time. It is issued at once, so that workloads can be set up; its lifetime counts
     /// from here.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::lenient")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time::not_before"
+    )]
     pub not_before: Option<Time>,
 
     /// How long the token works, and what happens then. Left out: it never expires.
@@ -186,8 +190,12 @@ pub struct Expiry {
     #[schemars(schema_with = "duration::positive")]
     pub after: Option<Duration>,
 
-    /// When the token stops to work, such as 2027-01-31T12:00:00Z.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "time::lenient")]
+    /// When the token stops working, such as 2027-01-31T12:00:00Z.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "time::expiry_at"
+    )]
     pub at: Option<Time>,
 
     /// Delete: at expiry the Secret is deleted and the ApiToken stays as the record. Retain: the Secret stays too. Rotate:

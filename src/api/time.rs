@@ -13,15 +13,23 @@ use serde::{Deserialize, Deserializer, de::Error};
 const MOST_DIGITS: usize = 9;
 const LAST_YEAR: i16 = 9999;
 
-/// Reads a time of a spec, for `#[serde(deserialize_with)]`. What lies past the last [`Timestamp`] is that one.
-pub(super) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+pub(super) fn not_before<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    read("spec.notBefore", deserializer)
+}
+
+pub(super) fn expiry_at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+    read("spec.expiry.at", deserializer)
+}
+
+/// Reads the time in a field, which an error names. What lies past the last [`Timestamp`] is that one.
+fn read<'de, D: Deserializer<'de>>(field: &str, deserializer: D) -> Result<Option<Time>, D::Error> {
     let Some(text) = Option::<Cow<'de, str>>::deserialize(deserializer)? else {
         return Ok(None);
     };
     match parse(&text) {
         Some(at) => Ok(Some(Time(at))),
         None => Err(Error::custom(format_args!(
-            "{text:?} is not a time: write one such as 2027-01-31T12:00:00Z"
+            "{field}: {text:?} is not a time: write one such as 2027-01-31T12:00:00Z"
         ))),
     }
 }

@@ -50,12 +50,24 @@ pub fn read(text: &str) -> Vec<Result<Node, Unreadable>> {
 }
 
 fn unreadable(error: &serde_saphyr::Error) -> Unreadable {
-    let mut options = RenderOptions::default();
-    options.snippets = SnippetMode::Off;
     let line = error.location().map_or(1, |location| line_number(location.line()));
     Unreadable {
         line,
-        message: error.render_with_options(options),
+        message: explain(error),
+    }
+}
+
+fn explain(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::WithSnippet { error, .. } => explain(error),
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("{key:?} is there twice. Keep one of the two, or begin another object with a line ---")
+        }
+        other => {
+            let mut options = RenderOptions::default();
+            options.snippets = SnippetMode::Off;
+            other.render_with_options(options)
+        }
     }
 }
 

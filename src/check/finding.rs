@@ -57,7 +57,7 @@ macro_rules! rules {
 }
 
 rules! {
-    Unreadable: "A file is YAML or JSON.",
+    Unreadable: "A file is YAML or JSON, and its documents are Kubernetes objects.",
     UnknownKind: "Objects of tokenwright.dev are of a kind and version that there is.",
     UnknownField: "Every field is one that the kind has.",
     InvalidField: "Every field is as the kind's schema demands.",

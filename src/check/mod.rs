@@ -1,6 +1,6 @@
 //! What is wrong with a set of manifests, for `tokenwright check`: pure, from texts to findings.
 //!
-//! - `document`: YAML that knows its lines; `object`: what of it is ours, judged by the schema as the API server would.
+//! - `document`: YAML that knows its lines; `header`: whose it is; `object`: what of it is ours, judged by the schema as the API server would.
 //! - `world`: the organisations, namespaces and policies that there will be, from the files and perhaps a cluster.
 //! - `token`, `organisation`, `policy`: what the controller would say, by the functions of [`crate::domain`].
 //! - `effect`: what becomes of the tokens that a cluster has.
@@ -10,10 +10,11 @@
 //! An organisation that no file has may be in the cluster, and so may the labels of a namespace. Without a cluster this
 //! is a warning, with one an error.
 
-mod document;
+pub(crate) mod document;
 mod duplicate;
 mod effect;
 mod finding;
+pub(crate) mod header;
 mod object;
 mod organisation;
 mod policy;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::{
     Cluster, File, Finding, Name, Rule, Severity,
     document::{self, Node, Unreadable},
+    header::{self, Header},
 };
 use crate::api::{ApiToken, GROUP, Organisation, TokenPolicy, VERSION, crds};
 
@@ -32,7 +33,7 @@ pub(super) struct Set {
     pub(super) tokens: Vec<Found<ApiToken>>,
     /// Their labels.
     pub(super) namespaces: BTreeMap<String, BTreeMap<String, String>>,
-    /// Of a kind or version that there is not.
+    /// Of a kind or version that there is not, or with metadata that cannot be read.
     strangers: usize,
 }
 
@@ -136,7 +137,8 @@ fn take(set: &mut Set, file: &File, node: Node, namespace: Option<&str>, finding
             .unwrap_or_default()
             .to_owned()
     };
-    let (api_version, kind) = (text("/apiVersion"), text("/kind"));
+    let header = Header::of(&value);
+    let (api_version, kind) = (header.api_version.to_owned(), header.kind.to_owned());
     if (api_version.as_str(), kind.as_str()) == ("v1", "Namespace") {
         let name = text("/metadata/name");
         let labels = value["metadata"]["labels"].as_object().into_iter().flatten();
@@ -145,19 +147,38 @@ fn take(set: &mut Set, file: &File, node: Node, namespace: Option<&str>, finding
         set.namespaces.insert(name, labels);
         return;
     }
-    if api_version.split('/').next() != Some(GROUP) {
-        return;
-    }
-    let name = Some(text("/metadata/name")).filter(|name| !name.is_empty());
+    let (misspelling, defect) = (header.misspelling(), header::defect(&value));
+    let (is_ours, concerns_us) = (header.is_ours(), header::concerns_us(&value));
+    // What is no text is said to be none, and shown as it is.
+    let shown = |pointer: &str| match value.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(scalar @ (Value::Number(_) | Value::Bool(_))) => scalar.to_string(),
+        _ => String::new(),
+    };
+    let name = Some(shown("/metadata/name")).filter(|name| !name.is_empty());
     let mut source = Source {
         file: file.name.clone(),
         node,
         name: Name {
             namespace: None,
-            name: name.unwrap_or_else(|| format!("{}*", text("/metadata/generateName"))),
+            name: name.unwrap_or_else(|| format!("{}*", shown("/metadata/generateName"))),
             kind,
         },
     };
+    if let Some(why) = defect.filter(|_| concerns_us) {
+        let finding = source.finding(Severity::Error, Rule::Unreadable, "", why);
+        findings.push(Finding {
+            object: None,
+            ..finding
+        });
+        return;
+    }
+    if let Some(why) = misspelling {
+        findings.push(source.finding(Severity::Warning, Rule::UnknownKind, "apiVersion", why));
+    }
+    if !is_ours {
+        return;
+    }
     let Some(known) = kind_of(&api_version, &source.name.kind) else {
         set.strangers += 1;
         let known: Vec<&str> = KINDS.iter().map(|known| &*known.kind).collect();
@@ -167,8 +188,15 @@ fn take(set: &mut Set, file: &File, node: Node, namespace: Option<&str>, finding
         return;
     };
     if known.namespaced {
-        let own = Some(text("/metadata/namespace")).filter(|own| !own.is_empty());
+        let own = Some(shown("/metadata/namespace")).filter(|own| !own.is_empty());
         source.name.namespace = own.or_else(|| namespace.map(str::to_owned));
+    }
+    if let Some((field, why)) = header::no_text(&value) {
+        set.strangers += 1;
+        findings.push(source.finding(Severity::Error, Rule::InvalidField, &field, why));
+        return;
+    }
+    if known.namespaced {
         if let (Some(namespace), Some(metadata)) = (&source.name.namespace, value["metadata"].as_object_mut()) {
             metadata.insert("namespace".to_owned(), json!(namespace));
         }
@@ -272,8 +300,10 @@ impl<K: Resource + DeserializeOwned> Found<K> {
             Err(_) if self.is_refused => {}
             // The schema lets pass what cannot be read, such as a time in a zone of 99 hours.
             Err(error) => {
+                let error = error.to_string();
                 let message = format!("The {} cannot be read: {error}.", source.name.kind);
-                findings.push(source.finding(Severity::Error, Rule::InvalidSpec, "spec", message));
+                let field = error.split(": ").next().filter(|field| field.starts_with("spec."));
+                findings.push(source.finding(Severity::Error, Rule::InvalidSpec, field.unwrap_or("spec"), message));
             }
         }
     }

@@ -83,7 +83,7 @@ const WARNING: Severity = Severity::Warning;
 #[test]
 fn what_is_in_order_is_counted_and_nothing_is_found() {
     let others = "apiVersion: v1\nkind: Secret\nmetadata: { name: web }";
-    let report = report(&[ACME, TOKEN, others, "just: values", "[1, 2]", "text"], None);
+    let report = report(&[ACME, TOKEN, others, "just: values", "[1, 2]"], None);
     let expected = Report {
         files: 1,
         objects: 2,

@@ -8,6 +8,7 @@ mod example;
 mod support;
 
 mod cluster;
+mod documents;
 mod ends;
 mod examples;
 mod output;

@@ -13,7 +13,13 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::cli::is_manifest;
+use crate::{
+    check::{
+        document::{self, Node},
+        header,
+    },
+    cli::is_manifest,
+};
 
 /// The annotation by which `kubectl apply` knows what it applied before.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -79,24 +85,14 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(found)
 }
 
+/// The objects of a text; of a List, its items.
 fn parse(name: &str, text: &str) -> Result<Vec<Value>, Error> {
-    let objects: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| format!("{name} is not YAML: {error}"))?;
-    Ok(objects
-        .into_iter()
-        .filter(|object| !object.is_null())
-        .flat_map(flatten)
-        .collect())
-}
-
-/// The items of a List, as `kubectl get --output yaml` writes them; any other object itself.
-fn flatten(mut object: Value) -> Vec<Value> {
-    let is = |field, text: &str| object.get(field).and_then(Value::as_str) == Some(text);
-    let is_list = is("kind", "List") && is("apiVersion", "v1");
-    match object.get_mut("items").filter(|_| is_list).map(Value::take) {
-        Some(Value::Array(items)) => items.into_iter().flat_map(flatten).collect(),
-        _ => vec![object],
+    let mut objects = Vec::new();
+    for document in document::read(text) {
+        let document = document.map_err(|why| format!("{name}:{} cannot be read: {}", why.line, why.message))?;
+        objects.extend(document.flatten().iter().map(Node::to_value));
     }
+    Ok(objects)
 }
 
 /// Notes what is applied in the object itself, as `kubectl apply` does.
@@ -152,7 +148,8 @@ async fn apply(client: &Client, object: &Value) -> Applied {
         None => (String::new(), text("/apiVersion")),
     };
     let dot = if group.is_empty() { "" } else { "." };
-    let what = format!("{}{dot}{group}/{name}", kind.to_lowercase());
+    let shown = if kind.is_empty() { "object" } else { &kind };
+    let what = format!("{}{dot}{group}/{name}", shown.to_lowercase());
     let outcome = put(
         client,
         object,
@@ -180,6 +177,9 @@ async fn put(
     namespace: &str,
     name: &str,
 ) -> Result<&'static str, Error> {
+    if let Some(why) = header::defect(object) {
+        return Err(why.into());
+    }
     let (resource, capabilities) = discovery::pinned_kind(client, kind)
         .await
         .map_err(|error| match error {
@@ -246,8 +246,24 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_object_is_refused() {
         let client = Client::new(Sandbox::new().service(), "default");
-        for object in [json!("web"), json!([]), json!(7)] {
-            assert!(apply(&client, &object).await.outcome.is_err());
+        for (object, expected) in [
+            (
+                json!("web"),
+                "object/ refused: This is no Kubernetes object but a text.",
+            ),
+            (json!(7), "object/ refused: This is no Kubernetes object but a number."),
+            (
+                json!({ "kind": "ApiToken", "metadata": { "name": "web" } }),
+                "apitoken/web refused: This is no Kubernetes object: apiVersion is missing. Write apiVersion: \
+                 tokenwright.dev/v1alpha1.",
+            ),
+            (
+                json!({ "apiVersion": "v1", "metadata": { "name": "web" } }),
+                "object/web refused: This has no kind.",
+            ),
+        ] {
+            let Applied { what, outcome, .. } = apply(&client, &object).await;
+            assert_eq!(format!("{what} refused: {}", outcome.unwrap_err()), expected);
         }
     }
 
