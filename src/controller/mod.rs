@@ -148,10 +148,13 @@ impl Controller {
         ));
 
         // Resolves at shutdown too, as the feeds are dropped then.
-        let metrics = self.metrics;
+        let (metrics, stores) = (self.metrics, ctx.stores.clone());
         let opened = wiring.gate.opened().inspect(move |open| {
             if *open {
                 metrics.set_ready();
+                let tokens: usize = stores.tokens.iter().map(Store::len).sum();
+                let (organisations, policies) = (stores.organisations.len(), stores.policies.len());
+                tracing::info!(tokens, organisations, policies, "ready");
             }
         });
         let opened = opened.shared();

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use self::policy::Guarded;
 use super::{Freshness, Index, List, Metrics, SecondLook};
 use crate::{
+    answer::describe,
     api::{ApiToken, Organisation},
     domain::credential::Digest,
     watch::{Update, Watch},
@@ -74,6 +75,7 @@ impl Feed {
         // Until a list is complete, what is gone may still be in the index.
         let mut complete = false;
         let mut absent = false;
+        let mut heard = false;
         loop {
             match watch.next().await {
                 Ok(Update::Current) => {}
@@ -89,11 +91,11 @@ impl Feed {
                     self.metrics.watch_failed(K::RESOURCE);
                     // What is not installed is said once, however long that takes.
                     let known = std::mem::replace(&mut absent, is_absent(&error));
-                    let (resource, advice) = (K::RESOURCE, advice(&error));
+                    let (resource, why, advice) = (K::RESOURCE, describe(&error), advice(&error));
                     if known && absent {
-                        tracing::debug!(resource, "a watch failed, trying again: {error}{advice}");
+                        tracing::debug!(resource, "a watch failed, trying again: {why}{advice}");
                     } else {
-                        tracing::warn!(resource, "a watch failed, trying again: {error}{advice}");
+                        tracing::warn!(resource, "a watch failed, trying again: {why}{advice}");
                     }
                     continue;
                 }
@@ -101,6 +103,12 @@ impl Feed {
             absent = false;
             if complete {
                 self.freshness.heard(number);
+                // With the first list of the last of them there is a view.
+                if !std::mem::replace(&mut heard, true) && self.freshness.age().is_some() {
+                    let known = self.index.size();
+                    let (tokens, organisations, policies) = (known.tokens, known.organisations, known.policies);
+                    tracing::info!(tokens, organisations, policies, "ready");
+                }
             }
             self.second_look.changed();
         }

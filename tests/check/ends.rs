@@ -85,6 +85,52 @@ fn what_cannot_be_judged_ends_with_two() {
 }
 
 #[test]
+fn a_cluster_that_is_not_found_is_told_with_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config");
+    let kubeconfig = path.to_str().unwrap();
+    let clusters = "apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: \"https://127.0.0.1:1\"}}]\n";
+    let contexts = "contexts: [{name: local, context: {cluster: a}}, {name: live, context: {cluster: a}}]\n";
+    let current = "current-context: local\n";
+    for (parts, context, why) in [
+        (
+            vec![clusters, contexts, current],
+            "local",
+            "cannot list the namespaces of the cluster: cannot reach https://127.0.0.1:1/: connection refused\n"
+                .to_owned(),
+        ),
+        (
+            vec![clusters, contexts, current],
+            "nope",
+            format!("the kubeconfig {kubeconfig} has no context \"nope\"; it has: local, live\n"),
+        ),
+        (
+            vec![clusters, contexts],
+            "",
+            format!("the kubeconfig {kubeconfig} names no current context: give --context; it has: local, live\n"),
+        ),
+        (
+            vec!["a: b\n"],
+            "",
+            format!("{kubeconfig} has no contexts: it is no kubeconfig\n"),
+        ),
+        (
+            vec![""],
+            "",
+            format!("{kubeconfig} has no contexts: it is no kubeconfig\n"),
+        ),
+    ] {
+        fs::write(&path, parts.concat()).unwrap();
+        let mut arguments = vec!["--kubeconfig", kubeconfig, "examples/quickstart.yaml"];
+        if !context.is_empty() {
+            arguments.extend(["--context", context]);
+        }
+        let Ended { code, out, err } = check("", &arguments);
+        assert_eq!((code, out.as_str(), err), (Some(2), "", format!("tokenwright: {why}")));
+    }
+}
+
+#[test]
 fn the_help_teaches_by_examples() {
     let help = check("", &["--help"]);
     assert_eq!(help.code, Some(0));

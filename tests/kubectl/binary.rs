@@ -229,6 +229,7 @@ async fn the_controller_waits_for_the_crds_serves_probes_keeps_to_its_namespaces
         "json",
     ];
     let mut controller = Process::start(&arguments);
+    controller.until(r#""namespaces":"a,b""#).await;
     controller.until("the CRDs are not installed").await;
     assert_eq!(get(&probes, "/healthz").await, "200 ok\n");
     assert!(get(&probes, "/readyz").await.starts_with("503"));
@@ -252,6 +253,8 @@ async fn the_controller_waits_for_the_crds_serves_probes_keeps_to_its_namespaces
         )
         .await;
     assert!(applied.success, "{}", applied.stderr);
+    let ready = controller.until(r#""message":"ready""#).await;
+    assert!(ready.contains(r#""tokens":"#), "{ready}");
     for namespace in ["a", "b"] {
         kubectl
             .ok([

@@ -10,28 +10,37 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{args::ClusterArguments, check::Cluster, cli::cluster::connect};
+use crate::{
+    answer::{describe, unreachable},
+    args::ClusterArguments,
+    check::Cluster,
+    cli::cluster::connect,
+};
 
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
 
 /// Lists all that manifests are judged against.
 pub(super) async fn read(which: &ClusterArguments) -> Result<Cluster, Box<dyn Error + Send + Sync>> {
-    let (client, _) = connect(which).await?;
-    let namespaces = namespaces(&client).await?;
+    let (client, url) = connect(which).await?;
+    let explain = |(resource, error)| explain(resource, &url, &error);
+    let namespaces = namespaces(&client).await.map_err(explain)?;
     let namespaces = namespaces
         .into_iter()
         .map(|namespace| (namespace.name_any(), namespace.labels().clone()));
     Ok(Cluster {
-        organisations: all(&client, "organisations").await?,
-        policies: all(&client, "tokenpolicies").await?,
-        tokens: all(&client, "apitokens").await?,
+        organisations: all(&client, "organisations").await.map_err(explain)?,
+        policies: all(&client, "tokenpolicies").await.map_err(explain)?,
+        tokens: all(&client, "apitokens").await.map_err(explain)?,
         namespaces: namespaces.collect::<BTreeMap<_, _>>(),
     })
 }
 
+/// What could not be listed, and why.
+type Failure = (&'static str, kube::Error);
+
 /// All objects of a kind that can be read as such. None where the kind is not installed yet.
-async fn all<K>(client: &Client, resource: &str) -> Result<Vec<K>, String>
+async fn all<K>(client: &Client, resource: &'static str) -> Result<Vec<K>, Failure>
 where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug,
 {
@@ -40,7 +49,7 @@ where
     loop {
         let list = match api.list(&page).await {
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(found),
-            answer => answer.map_err(|error| explain(resource, &error))?,
+            answer => answer.map_err(|error| (resource, error))?,
         };
         found.extend(list.items.into_iter().filter_map(|guard| guard.0.ok()));
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -50,14 +59,11 @@ where
     }
 }
 
-async fn namespaces(client: &Client) -> Result<Vec<PartialObjectMeta<Namespace>>, String> {
+async fn namespaces(client: &Client) -> Result<Vec<PartialObjectMeta<Namespace>>, Failure> {
     let api: Api<Namespace> = Api::all(client.clone());
     let (mut found, mut page) = (Vec::new(), ListParams::default().limit(PAGE));
     loop {
-        let list = api
-            .list_metadata(&page)
-            .await
-            .map_err(|error| explain("namespaces", &error))?;
+        let list = api.list_metadata(&page).await.map_err(|error| ("namespaces", error))?;
         found.extend(list.items);
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             Some(token) => page = page.continue_token(&token),
@@ -66,12 +72,14 @@ async fn namespaces(client: &Client) -> Result<Vec<PartialObjectMeta<Namespace>>
     }
 }
 
-fn explain(resource: &str, error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => format!(
-            "cannot list the {resource} of the cluster: {}. Use a kubeconfig that may, or leave out --kubeconfig and --context",
+fn explain(resource: &str, url: &str, error: &kube::Error) -> String {
+    let why = match (error, unreachable(error)) {
+        (_, Some(cause)) => format!("cannot reach {url}: {cause}"),
+        (kube::Error::Api(status), None) => format!(
+            "{}. Use a kubeconfig that may, or leave out --kubeconfig and --context",
             status.message.trim_end_matches('.')
         ),
-        other => format!("cannot list the {resource} of the cluster: {other}"),
-    }
+        (other, None) => describe(other),
+    };
+    format!("cannot list the {resource} of the cluster: {why}")
 }

@@ -37,6 +37,7 @@ use super::{
     rights::{self, View, Views},
 };
 use crate::{
+    answer::describe,
     api::{ApiToken, Organisation, TokenPolicy},
     watch::{Update, Watch},
 };
@@ -270,7 +271,7 @@ where
                 Ok(Update::Current) => {}
                 Err(error) => {
                     ctx.metrics.watch_failed(resource);
-                    tracing::warn!(resource, %error, "a watch failed; trying again");
+                    tracing::warn!(resource, error = describe(&error), "a watch failed; trying again");
                 }
             }
         }

@@ -102,9 +102,13 @@ fn fails<K: Kind>(view: &View<K>, error: &kube::Error, ctx: &Context, wake: &imp
         && view.standing() != Standing::Listed
         && view.stands(Standing::Refused(format!("list {resource}: {}", describe(error))));
     if news {
-        tracing::warn!(resource, %error, "the rights of members and assignees cannot be kept");
+        tracing::warn!(
+            resource,
+            error = describe(error),
+            "the rights of members and assignees cannot be kept"
+        );
         wake(Wake::All);
     } else {
-        tracing::debug!(resource, %error, "a watch failed; trying again");
+        tracing::debug!(resource, error = describe(error), "a watch failed; trying again");
     }
 }

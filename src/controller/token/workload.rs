@@ -69,7 +69,10 @@ pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Cont
             Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
                 failure = Some(Error::api("restart a workload")(error));
             }
-            _ => tracing::info!(namespace, kind = ?workload.kind, name = workload.name, "restarted a workload"),
+            _ => {
+                let (token, kind, name) = (token.name_any(), workload.kind, &workload.name);
+                tracing::info!(namespace, token, ?kind, name, "restarted a workload");
+            }
         }
     }
     failure.map_or(Ok(()), Err)
