@@ -143,7 +143,7 @@ impl Default for Metrics {
         registry.register("credentials_minted", "Credentials made", metrics.minted.clone());
         registry.register(
             "events_dropped",
-            "Events not published, as too many waited",
+            "Events dropped because too many were waiting",
             metrics.events_dropped.clone(),
         );
         registry.register(

@@ -45,7 +45,7 @@ pub(crate) struct Figures {
     ready: bool,
     /// How often a token was reconciled.
     pub(crate) reconciles: u64,
-    /// How many Events were dropped, as too many waited.
+    /// How many Events were dropped because too many were waiting.
     pub(crate) events_dropped: u64,
     pub(crate) requests: Requests,
     pub(crate) cpu_seconds: f64,

@@ -13,8 +13,8 @@ pub struct ApiTokenStatus {
     pub observed_generation: Option<i64>,
 
     /// Ready and Issued, each with its reason and a message; Stalled where nothing will change until somebody acts;
-    /// PolicyCompliant where policies select the token; and ReuseDetected for a day after a replaced credential was
-    /// presented.
+    /// PolicyCompliant where policies select the token; Assigned where spec.assignees is given; and ReuseDetected for
+    /// a day after a replaced credential was presented.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -110,7 +110,7 @@ pub struct Credential {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
 
-    /// When a replaced credential stops to work, or stopped; earlier once the workloads have restarted. Absent on a
+    /// When a replaced credential stops working, or stopped; earlier once the workloads have restarted. Absent on a
     /// Retiring one: with its own expiry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired_at: Option<Time>,

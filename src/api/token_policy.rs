@@ -298,7 +298,7 @@ pub struct TokenPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, with its reason: False when the policy cannot mean what it says.
+    /// Ready, with its reason: False when the policy cannot be in force as it is written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

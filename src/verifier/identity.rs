@@ -143,7 +143,7 @@ impl Identity {
         }
     }
 
-    /// When the credential that was presented stops to work. None: not by itself.
+    /// When the credential that was presented stops working. None: not by itself.
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.ends.and_then(|end| Timestamp::from_second(end).ok())
     }

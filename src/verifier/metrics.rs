@@ -97,7 +97,7 @@ impl Default for Metrics {
         let connections_refused = Family::<Listener, Counter>::default();
         registry.register(
             "connections_refused",
-            "Connections closed as there were too many, by protocol",
+            "Connections closed because there were too many, by protocol",
             connections_refused.clone(),
         );
         let requests_refused = Counter::default();
@@ -167,12 +167,12 @@ impl Metrics {
         );
         registry.register(
             "sightings_dropped",
-            "Sightings not kept, as too many waited",
+            "Sightings dropped because too many were waiting",
             self.sightings_dropped.clone(),
         );
         registry.register(
             "events_dropped",
-            "Events not published, as too many waited",
+            "Events dropped because too many were waiting",
             self.events_dropped.clone(),
         );
     }

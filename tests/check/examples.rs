@@ -27,7 +27,11 @@ const OF_A_CLUSTER: [&str; 9] = [
 ];
 
 /// What is said in other words where there is no cluster, and no controller that knew the token before.
-const OTHERWISE: [(&str, &str); 3] = [
+const OTHERWISE: [(&str, &str); 4] = [
+    (
+        "token-label-a-number.yaml",
+        "metadata.labels.floor must be a text: put it in quotes.",
+    ),
     (
         "token-of-member-removed.yaml",
         "User \"grace\" is not a member of organisation \"hooli\"",
@@ -104,7 +108,7 @@ fn missing(example: &example::Example) -> Option<(Vec<String>, String)> {
         (Expected::Refused(texts), None) => texts.clone(),
         // What the controller says of a token that it knew before.
         (Expected::Reported { text, .. }, None) => {
-            vec![text.replace(" Until then the token keeps the rights it had.", "")]
+            vec![text.replace(" Until that is corrected, the token keeps the rights it had.", "")]
         }
     };
     let missing: Vec<String> = expected

@@ -59,8 +59,8 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
 pub(crate) async fn issuing(stage: &Stage) {
     cast(stage).await;
     let (token, name) = (stage.manifest(""), &stage.name);
-    let needed = "that is for members whose role has managesTokens, such as Owner or Admin. Whoever looks after the \
-                  organisation can add the user to its spec.members, with such a role.";
+    let needed = "that is for members whose role has managesTokens (Owner and Admin, where the organisation has no \
+                  roles of its own). Whoever looks after the organisation can add the user to its spec.members, with such a role.";
     let own = "A member without such a role can set spec.type to Personal and spec.user to their own name.";
     for user in [CAROL, ZOE] {
         let why = format!("user \"{user}\" may not create API tokens of organisation \"{name}\": {needed} {own}");
@@ -103,8 +103,8 @@ pub(crate) async fn personal_tokens(stage: &Stage) {
     let others = |user: &str, act: &str| {
         format!(
             "user \"{user}\" may not {act} the Personal tokens of user \"{ZOE}\" of organisation \"{name}\": that is for \
-             that user and for members whose role has managesTokens, such as Owner or Admin. Whoever looks after the \
-             organisation can add the user to its spec.members, with such a role."
+             that user and for members whose role has managesTokens (Owner and Admin, where the organisation has no \
+             roles of its own). Whoever looks after the organisation can add the user to its spec.members, with such a role."
         )
     };
     let own = "A member without such a role can set spec.type to Personal and spec.user to their own name.";

@@ -117,8 +117,8 @@ fn refusal(user: &str, operation: Operation, owner: &str, organisation: &str) ->
     };
     format!(
         "user \"{user}\" may not {act} {tokens} of organisation \"{organisation}\": that is for {owner}members whose role \
-         has managesTokens, such as Owner or Admin. Whoever looks after the organisation can add the user to its \
-         spec.members, with such a role.{of_their_own}"
+         has managesTokens (Owner and Admin, where the organisation has no roles of its own). Whoever looks after the \
+         organisation can add the user to its spec.members, with such a role.{of_their_own}"
     )
 }
 

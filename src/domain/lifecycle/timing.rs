@@ -74,7 +74,7 @@ pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credentia
     Some(due.max(soonest.unwrap_or(due)))
 }
 
-/// When the credential that `current` replaced stops to work, counted from `from`; its own expiry bounds it besides.
+/// When the credential that `current` replaced stops working, counted from `from`; its own expiry bounds it besides.
 /// None: only its own expiry does.
 pub(super) fn overlap_ends(
     token: &ApiToken,
@@ -136,7 +136,7 @@ pub(super) fn cleanup_at(token: &ApiToken, expired: Timestamp) -> Option<Timesta
     Some(expiry.cleanup_after.as_ref()?.after(expired))
 }
 
-/// The moment a live credential stops to work, if one is known.
+/// The moment a live credential stops working, if one is known.
 pub(super) fn stops_at(credential: &Credential) -> Option<Timestamp> {
     let expires = credential.expires_at.as_ref().map(|at| at.0);
     let retires = match credential.state {

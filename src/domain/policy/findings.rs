@@ -17,7 +17,7 @@ pub struct Surroundings<'a> {
     pub others: Vec<Policy<'a>>,
 }
 
-/// What is wrong with `policy`, and why in words. Empty: it can mean what it says.
+/// What is wrong with `policy`, and why in words. Empty: nothing.
 pub fn findings(policy: &Policy<'_>, surroundings: &Surroundings<'_>) -> Vec<Refusal> {
     let because = |reason| move |message| Refusal { reason, message };
     let mut found = Vec::new();

@@ -155,7 +155,7 @@ pub fn status(
 fn ready(findings: &[Refusal]) -> Finding {
     let messages: Vec<&str> = findings.iter().take(MOST_TOLD).map(|found| &*found.message).collect();
     match findings.first() {
-        None => Finding::yes(Reason::Accepted, "The policy can mean what it says."),
+        None => Finding::yes(Reason::Accepted, "The policy is in force."),
         Some(first) => Finding::no(first.reason, messages.join(" ")),
     }
 }

@@ -98,10 +98,7 @@ async fn a_policy_says_what_it_hits() {
     assert_eq!(status.tokens, counts(26, 25));
     let names: Vec<&str> = status.violations.iter().map(|found| &*found.name).collect();
     assert_eq!(names, (0..20).map(|number| format!("t{number:02}")).collect::<Vec<_>>());
-    assert_eq!(
-        ready(&status),
-        ("True", "Accepted", "The policy can mean what it says.")
-    );
+    assert_eq!(ready(&status), ("True", "Accepted", "The policy is in force."));
     assert_eq!(status.observed_generation, Some(1));
     assert!(cluster.metric("tokenwright_policy_tokens{policy=\"ends\",state=\"violating\"} 25"));
     let organisation: Organisation = Api::all(cluster.client.clone()).get("acme").await.unwrap();

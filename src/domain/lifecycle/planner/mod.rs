@@ -90,7 +90,10 @@ impl<'a> Planner<'a> {
                 (Effect::Nothing, Finding::no(refusal.reason, refusal.message))
             }
             Verdict::Refused(refusal) => {
-                let message = format!("{} Until then the token keeps the rights it had.", refusal.message);
+                let message = format!(
+                    "{} Until that is corrected, the token keeps the rights it had.",
+                    refusal.message
+                );
                 (self.carry_on().0, Finding::no(refusal.reason, message))
             }
             Verdict::Granted(_) => self.carry_on(),

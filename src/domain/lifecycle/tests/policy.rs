@@ -175,7 +175,7 @@ fn a_change_that_is_frozen_is_refused_and_the_rights_stay() {
     assert!(
         world
             .message()
-            .ends_with("Until then the token keeps the rights it had.")
+            .ends_with("Until that is corrected, the token keeps the rights it had.")
     );
 }
 

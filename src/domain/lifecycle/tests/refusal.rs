@@ -136,7 +136,7 @@ fn a_refused_change_leaves_the_grant_and_the_rotation_as_they_were() {
     assert!(
         world
             .message()
-            .ends_with("Until then the token keeps the rights it had.")
+            .ends_with("Until that is corrected, the token keeps the rights it had.")
     );
     world.pass(hours(48));
     assert_eq!((world.held(), &world.status().grant), (Some(2), &grant));
