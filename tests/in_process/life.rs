@@ -296,7 +296,10 @@ async fn a_refusal_by_the_api_server_is_a_condition_and_not_a_storm() {
     let token = cluster.issue("web", json!({})).await;
     assert_eq!(token.ready(), ("False", "SecretAccessDenied"));
     assert!(token.message().contains("It is tried again"), "{}", token.message());
-    cluster.pass_hours(1).await;
+    // An API server keeps an Event for an hour.
+    cluster.pass(Duration::from_secs(3000)).await;
+    assert_eq!(cluster.events("web").await, ["SecretAccessDenied"]);
+    cluster.pass(Duration::from_secs(600)).await;
     assert!((12..40).contains(&refuse.hits()), "{} tries in an hour", refuse.hits());
     cluster.writes();
     refuse.remove();

@@ -15,7 +15,7 @@ use crate::{
         ApiToken,
         condition::{READY, STALLED},
     },
-    domain::lifecycle::{self, Effect, Facts, Plan},
+    domain::lifecycle::{self, Effect, Facts, Notice, Plan},
 };
 
 /// A token comes to rest after a handful of steps: three writes and a repair.
@@ -50,16 +50,7 @@ async fn attempt(token: &ApiToken, ctx: &Context) -> Result<Action, Error> {
     for _ in 0..MOST_STEPS {
         let (mut plan, now) = decide(&token, ctx).await?;
         let written = apply::status(&mut token, &plan, ctx, now).await?;
-        for notice in std::mem::take(&mut plan.notices) {
-            tracing::info!(
-                namespace = token.namespace().unwrap_or_default(),
-                name = token.name_any(),
-                reason = notice.reason,
-                "{}",
-                notice.message
-            );
-            ctx.events.publish(&token, notice);
-        }
+        publish(&token, std::mem::take(&mut plan.notices), ctx);
         if plan.effect == Effect::Nothing && !written {
             let retry = assignees::keep(&mut token, ctx).await?;
             ctx.memory().denied.remove(&uid);
@@ -114,9 +105,24 @@ async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestam
 async fn refused(token: &mut ApiToken, error: Error, ctx: &Context) -> Error {
     if ctx.memory().denied.contains_key(&token.uid().unwrap_or_default())
         && let Ok((plan, now)) = decide(token, ctx).await
-        && let Err(error) = apply::status(token, &plan, ctx, now).await
     {
-        tracing::debug!(%error, "the refusal could not be written into the status");
+        match apply::status(token, &plan, ctx, now).await {
+            Ok(_) => publish(token, plan.notices, ctx),
+            Err(error) => tracing::debug!(%error, "the refusal could not be written into the status"),
+        }
     }
     error
+}
+
+fn publish(token: &ApiToken, notices: Vec<Notice>, ctx: &Context) {
+    for notice in notices {
+        tracing::info!(
+            namespace = token.namespace().unwrap_or_default(),
+            name = token.name_any(),
+            reason = notice.reason,
+            "{}",
+            notice.message
+        );
+        ctx.events.publish(token, notice);
+    }
 }
