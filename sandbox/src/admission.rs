@@ -57,6 +57,8 @@ pub struct Request<'a> {
     pub name: &'a str,
     /// What is there, for updates and deletions.
     pub old: Option<&'a Value>,
+    /// Whether a deletion leaves the object's dependents behind: `propagationPolicy: Orphan`.
+    pub orphans: bool,
     /// Whether nothing will be written.
     pub dry_run: bool,
 }
@@ -88,13 +90,15 @@ pub struct Authorizer<'a> {
 }
 
 impl Authorizer<'_> {
-    /// Whether the user may do this to the object of that name, which need not exist; any verb will do. Without a
-    /// namespace it is a resource of the cluster.
+    /// Whether the user may do this to the object of that name, which need not exist; any verb will do. A resource can be
+    /// `pods/status` and the like. Without a namespace it is a resource of the cluster, without a name it is all of them.
     pub fn allows(&mut self, verb: &str, group: &str, resource: &str, namespace: &str, name: &str) -> bool {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let attempt = Attempt {
             verb: verb.to_owned(),
             group: group.to_owned(),
             resource: resource.to_owned(),
+            subresource: subresource.to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             ..Attempt::default()
@@ -120,6 +124,7 @@ pub(crate) struct Write<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
     pub(crate) old: Option<&'a Value>,
+    pub(crate) orphans: bool,
 }
 
 impl Write<'_> {
@@ -165,6 +170,7 @@ impl Write<'_> {
             namespace: self.namespace,
             name: self.name,
             old: self.old,
+            orphans: self.orphans,
             dry_run: options.dry_run,
         }
     }

@@ -50,6 +50,10 @@ pub const CLAIMED: &str = "tokenwright.dev/claimed";
 /// in that case.
 pub const ORGANISATION: &str = "tokenwright.dev/organisation";
 
+/// On a role or a binding: the UID of the Organisation or ApiToken that it was made for, which says whose it is also when
+/// its owner references have been taken away.
+pub const OWNER_UID: &str = "tokenwright.dev/owner-uid";
+
 /// On a Secret: the keys of the labels and annotations that came from the ApiToken, so that they go when they are
 /// taken out of it.
 pub const CUSTOM_METADATA: &str = "tokenwright.dev/custom-metadata";

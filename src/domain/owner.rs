@@ -24,12 +24,18 @@ pub fn is_controlled_by(metadata: &ObjectMeta, uid: Option<&str>) -> bool {
             .any(|owner| owner.controller == Some(true) && Some(owner.uid.as_str()) == uid)
 }
 
+/// Whether anything controls an object.
+pub fn is_controlled(metadata: &ObjectMeta) -> bool {
+    let mut owners = metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.controller == Some(true))
+}
+
 /// An object's owners with `controller` as its controller; what others own it besides is kept.
 pub fn with_controller(metadata: &ObjectMeta, controller: Option<&OwnerReference>) -> Vec<OwnerReference> {
     let others = metadata
         .owner_references
         .iter()
         .flatten()
-        .filter(|other| other.controller != Some(true));
+        .filter(|other| other.controller != Some(true) && controller.is_none_or(|it| it.uid != other.uid));
     controller.into_iter().chain(others).cloned().collect()
 }

@@ -10,10 +10,12 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 
 use super::{
-    owner::{controller_reference, is_controlled_by, with_controller},
+    owner::{controller_reference, is_controlled, is_controlled_by, with_controller},
     secret::organisation_label,
 };
-use crate::api::{self, ApiToken, GROUP, MANAGED_BY, ORGANISATION, Organisation, OrganisationSpec, SubjectKind};
+use crate::api::{
+    self, ApiToken, GROUP, MANAGED_BY, ORGANISATION, OWNER_UID, Organisation, OrganisationSpec, SubjectKind,
+};
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -44,7 +46,7 @@ pub fn of_members(organisation: &Organisation) -> [Right; 2] {
         .collect();
     let name = organisation.name_any();
     let right = |suffix: &str, verb: &str, holds: &dyn Fn(&api::Member) -> bool| Right {
-        name: format!("tokenwright:{name}:{suffix}"),
+        name: right_name(&name, suffix),
         namespace: None,
         owner: controller_reference(organisation),
         organisation: name.clone(),
@@ -70,13 +72,17 @@ pub fn of_assignees(token: &ApiToken, organisation: Option<&OrganisationSpec>) -
     let members = organisation.filter(|_| assignees.everyone);
     let everyone = members.into_iter().flat_map(|known| &known.members).map(subject_of);
     Right {
-        name: format!("tokenwright:{}:assignees", token.name_any()),
+        name: right_name(&token.name_any(), "assignees"),
         namespace: token.namespace(),
         owner: controller_reference(token),
         organisation: token.spec.organisation.clone(),
         rule: rule("get", "", "secrets", &token.secret_name()),
         subjects: subjects(assignees.subjects.iter().cloned().chain(everyone)),
     }
+}
+
+fn right_name(owner: &str, suffix: &str) -> String {
+    format!("tokenwright:{owner}:{suffix}")
 }
 
 fn rule(verb: &str, group: &str, resource: &str, name: &str) -> PolicyRule {
@@ -162,7 +168,8 @@ impl Right {
     }
 
     fn metadata(&self) -> ObjectMeta {
-        let mut annotations = BTreeMap::new();
+        let uid = self.owner_uid().map(|uid| (OWNER_UID.to_owned(), uid.to_owned()));
+        let mut annotations: BTreeMap<String, String> = uid.into_iter().collect();
         let label = organisation_label(&self.organisation);
         if label != self.organisation {
             annotations.insert(ORGANISATION.to_owned(), self.organisation.clone());
@@ -239,7 +246,7 @@ pub enum Step<K> {
 
 /// Compares what was found under a name with what should be there, for the owner with this UID.
 pub fn step<K: RightsObject>(found: Option<&K>, wanted: Option<&K>, owner: Option<&str>) -> Step<K> {
-    let ours = found.is_some_and(|found| is_controlled_by(found.meta(), owner));
+    let ours = found.is_some_and(|found| is_of(found.meta(), owner));
     match (found, wanted) {
         (None, None) => Step::Nothing,
         (None, Some(wanted)) => Step::Create(wanted.clone()),
@@ -257,6 +264,39 @@ pub fn step<K: RightsObject>(found: Option<&K>, wanted: Option<&K>, owner: Optio
             }
         }
     }
+}
+
+/// Whether an object was made for the owner with this UID: it is controlled by that, or says so and nothing controls it.
+fn is_of(metadata: &ObjectMeta, owner: Option<&str>) -> bool {
+    is_controlled_by(metadata, owner) || owner.is_some() && made_for(metadata) == owner && !is_controlled(metadata)
+}
+
+fn made_for(metadata: &ObjectMeta) -> Option<&str> {
+    metadata.annotations.as_ref()?.get(OWNER_UID).map(String::as_str)
+}
+
+/// What an orphan was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerOwner<'a> {
+    /// Its name; its namespace is the orphan's.
+    pub name: &'a str,
+    /// Its UID.
+    pub uid: &'a str,
+}
+
+/// What a role or a binding was made for that no owner references lead to any more, so that no garbage collector takes it
+/// away with its owner: as `kubectl delete --cascade=orphan` leaves it behind. None: it is no orphan of ours.
+pub fn orphaned_by(metadata: &ObjectMeta) -> Option<FormerOwner<'_>> {
+    if is_controlled(metadata) || metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let (owner, _) = metadata
+        .name
+        .as_deref()?
+        .strip_prefix("tokenwright:")?
+        .rsplit_once(':')?;
+    let uid = made_for(metadata)?;
+    Some(FormerOwner { name: owner, uid })
 }
 
 /// `wanted`, with what `found` carries besides: others may label and annotate it.

@@ -8,7 +8,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::{Value, json};
@@ -182,6 +182,11 @@ async fn an_edit_by_hand_is_put_right() {
     bindings.delete(name, &DeleteParams::default()).await.unwrap();
     cluster.idle().await;
     assert!(may_read(&cluster, "ann").await);
+    let disown = Patch::Merge(json!({ "metadata": { "ownerReferences": null } }));
+    bindings.patch(name, &PatchParams::default(), &disown).await.unwrap();
+    cluster.idle().await;
+    let owners = bindings.get(name).await.unwrap().metadata.owner_references;
+    assert_eq!(owners.map(|owners| owners[0].name.clone()).as_deref(), Some("web"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,6 +201,88 @@ async fn the_right_goes_with_the_token() {
             cluster.kept::<Role, RoleBinding>().await
         ),
         (false, vec![])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_right_goes_before_a_token_that_a_finalizer_keeps() {
+    let cluster = Cluster::start().await;
+    cluster.issue("web", user("eve")).await;
+    let hold = Patch::Merge(json!({ "metadata": { "finalizers": ["example.com/hold"] } }));
+    let tokens = cluster.tokens();
+    tokens.patch("web", &PatchParams::default(), &hold).await.unwrap();
+    tokens.delete("web", &DeleteParams::default()).await.unwrap();
+    cluster.idle().await;
+    assert!(tokens.get("web").await.unwrap().metadata.deletion_timestamp.is_some());
+    assert_eq!(
+        (
+            may_read(&cluster, "eve").await,
+            cluster.kept::<Role, RoleBinding>().await
+        ),
+        (false, vec![])
+    );
+}
+
+fn orphaning() -> DeleteParams {
+    DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_right_outlives_a_token_that_is_deleted_without_its_dependents() {
+    let mut cluster = Cluster::start().await;
+    for watched in [true, false] {
+        cluster.issue("web", user("eve")).await;
+        if !watched {
+            cluster.stop().await;
+        }
+        cluster.tokens().delete("web", &orphaning()).await.unwrap();
+        cluster.idle().await;
+        assert_eq!(may_read(&cluster, "eve").await, !watched);
+        if !watched {
+            cluster.run_controller();
+            cluster.idle().await;
+        }
+        assert_eq!(
+            (
+                may_read(&cluster, "eve").await,
+                cluster.kept::<Role, RoleBinding>().await
+            ),
+            (false, vec![])
+        );
+        // The Secret is nobody's now, and not touched.
+        let secret = cluster.secrets().get("web").await.unwrap();
+        assert_eq!(secret.metadata.owner_references, None);
+        cluster.delete_secret("web").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_is_taken_away_however_often_that_fails_and_what_is_not_ours_is_left() {
+    let mut cluster = Cluster::start().await;
+    cluster.issue("web", user("eve")).await;
+    cluster.stop().await;
+    cluster.tokens().delete("web", &orphaning()).await.unwrap();
+    let roles: Api<Role> = Api::namespaced(cluster.client.clone(), "shop");
+    let theirs = json!({ "metadata": {
+        "name": "tokenwright:other:assignees", "labels": { "app.kubernetes.io/managed-by": "tokenwright" },
+    } });
+    let theirs: Role = serde_json::from_value(theirs).unwrap();
+    roles.create(&PostParams::default(), &theirs).await.unwrap();
+    for resource in ["roles", "rolebindings"] {
+        let refused = Match::any().verb("delete").resource(resource).times(5);
+        cluster.sandbox.faults().inject(refused, Fault::forbidden());
+    }
+    cluster.run_controller();
+    cluster.pass(Duration::from_secs(60)).await;
+    assert_eq!(
+        (
+            may_read(&cluster, "eve").await,
+            cluster.kept::<Role, RoleBinding>().await
+        ),
+        (false, vec!["tokenwright:other:assignees".to_owned()])
     );
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::{
     Api,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy},
 };
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::{Value, json};
@@ -161,6 +161,32 @@ async fn rights_go_with_their_organisation_and_come_back_with_another_of_its_nam
         ((false, false), vec![])
     );
     change(&cluster, members(&[("zoe", "Owner")])).await;
+    assert_eq!(
+        (may(&cluster, "ann").await, may(&cluster, "zoe").await),
+        ((false, false), (true, true))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_right_outlives_an_organisation_that_is_deleted_without_its_dependents() {
+    let mut cluster = start().await;
+    let organisations: Api<Organisation> = Api::all(cluster.client.clone());
+    let orphaning = DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    organisations.delete("acme", &orphaning).await.unwrap();
+    cluster.pass(GATHERED).await;
+    assert_eq!(cluster.kept::<ClusterRole, ClusterRoleBinding>().await, [""; 0]);
+
+    // Nor does another of its name inherit them.
+    change(&cluster, members(&[("ann", "Admin")])).await;
+    cluster.stop().await;
+    organisations.delete("acme", &orphaning).await.unwrap();
+    cluster.organisation(members(&[("zoe", "Owner")])).await;
+    assert_eq!(may(&cluster, "ann").await, (true, true));
+    cluster.run_controller();
+    cluster.pass(Duration::from_secs(310)).await;
     assert_eq!(
         (may(&cluster, "ann").await, may(&cluster, "zoe").await),
         ((false, false), (true, true))

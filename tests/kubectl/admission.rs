@@ -91,6 +91,51 @@ pub(crate) async fn issuing(stage: &Stage) {
     stage.run(&["delete", "apitoken", "t"]).await;
 }
 
+/// Who may delete a token may not leave behind what belongs to it.
+pub(crate) async fn orphans(stage: &Stage) {
+    cast(stage).await;
+    allowed(&apply(stage, ANN, &[], &stage.manifest("")).await);
+    stage.ready().await;
+    let why = "an ApiToken cannot be orphaned: its Secret, and the right of its assignees to read that, go with it. Leave \
+               out --cascade=orphan (propagationPolicy Orphan) and the finalizer \"orphan\".";
+    let orphan = "--cascade=orphan";
+    refused(&run(stage, ANN, &["delete", "apitoken", "t", orphan]).await, why);
+    refused(&run(stage, ANN, &["delete", "apitokens", "--all", orphan]).await, why);
+    let path = format!("/apis/tokenwright.dev/v1alpha1/namespaces/{}/apitokens/t", stage.name);
+    let older = format!("{path}?orphanDependents=true");
+    refused(&stage.kubectl.run(["delete", "--raw", &older, "--as", ANN]).await, why);
+    let finalizer = r#"{"metadata":{"finalizers":["orphan"]}}"#;
+    let patch = ["patch", "apitoken", "t", "--type=merge", "--patch", finalizer];
+    refused(&run(stage, ANN, &patch).await, why);
+    let named = format!("namespace: {}", stage.name);
+    let manifest = stage
+        .manifest("")
+        .replacen(&named, &format!("{named}, finalizers: [orphan]"), 1)
+        .replacen("name: t,", "name: u,", 1);
+    let outcome = apply(stage, ANN, &[], &manifest).await;
+    assert!(!outcome.success && outcome.stderr.contains(why), "{}", outcome.stderr);
+
+    let patch = [
+        "patch",
+        "apitoken",
+        "t",
+        "--type=merge",
+        "--patch",
+        r#"{"metadata":{"finalizers":["example.com/hold"]}}"#,
+    ];
+    allowed(&run(stage, ANN, &patch).await);
+    let patch = [
+        "patch",
+        "apitoken",
+        "t",
+        "--type=json",
+        "--patch",
+        r#"[{"op":"remove","path":"/metadata/finalizers"}]"#,
+    ];
+    allowed(&run(stage, ANN, &patch).await);
+    allowed(&run(stage, ANN, &["delete", "apitoken", "t"]).await);
+}
+
 pub(crate) async fn personal_tokens(stage: &Stage) {
     cast(stage).await;
     let name = &stage.name;

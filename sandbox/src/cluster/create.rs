@@ -54,6 +54,7 @@ pub(crate) fn create(
         namespace,
         name: &name,
         old: None,
+        orphans: false,
     };
     write.mutate(cluster, &mut object, options);
     fill_system_fields(cluster, resource, &mut object);

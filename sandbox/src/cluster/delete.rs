@@ -90,6 +90,7 @@ pub(crate) fn delete(
             namespace: &key.namespace,
             name: &key.name,
             old: Some(&shown),
+            orphans: asked.propagation == Some(Propagation::Orphan),
         };
         write.validate(cluster, None, options)?;
     }

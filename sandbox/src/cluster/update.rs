@@ -79,6 +79,7 @@ pub(crate) fn update(
         namespace: &key.namespace,
         name: &key.name,
         old: Some(&old),
+        orphans: false,
     };
     write.mutate(cluster, &mut new, options);
     let mut new = restrict(resource, part, &old, new);

@@ -2,26 +2,18 @@
 //!
 //! - issue.yaml: creating, changing (labels too) and deleting an ApiToken takes the right to `issue` tokens of its
 //!   organisation, or, for a Personal token of one's own, `issue-personal`. The API server's authorizer answers, from
-//!   the RBAC objects that the controller makes of the organisation's members.
+//!   the RBAC objects that the controller makes of the organisation's members. And nobody orphans one.
 //! - stamp.yaml: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
 //! - created-by.yaml has nothing left to find once that is done.
 //!
 //! The rows of tests/kubectl hold both to the same answers, word for word.
 
-use kube_sandbox::admission::{Admission, Authorizer, Denial, Operation, Request};
+mod issue;
+
+use kube_sandbox::admission::{Admission, Authorizer, Denial, Request};
 use serde_json::{Map, Value};
 
 use crate::api::{CREATED_BY, GROUP};
-
-const ISSUE: &str = "tokenwright-issue";
-
-/// What in a control plane deletes and tidies up for others.
-const CONTROL_PLANE: [&str; 4] = [
-    "system:serviceaccount:kube-system:namespace-controller",
-    "system:serviceaccount:kube-system:generic-garbage-collector",
-    "system:serviceaccount:kube-system:storage-version-migrator-controller",
-    "system:kube-controller-manager",
-];
 
 /// The rules of deploy/admission.
 pub(super) struct Rules;
@@ -46,34 +38,19 @@ impl Admission for Rules {
         object: Option<&Value>,
         authorizer: &mut Authorizer<'_>,
     ) -> Result<(), Denial> {
-        let user = request.user.name.as_str();
-        // A change is not judged by what it brings.
-        let token = request.old.or(object);
-        let (Some(token), true) = (token, is_about_tokens(request)) else {
-            return Ok(());
+        let denied = |policy: &str| {
+            let policy = policy.to_owned();
+            move |message| Denial { policy, message }
         };
-        let organisation = text(token, "/spec/organisation");
-        let owner = match text(token, "/spec/type") {
-            "Personal" => text(token, "/spec/user"),
-            _ => "",
-        };
-        let mut may = |verb| authorizer.allows(verb, GROUP, "organisations", "", organisation);
-        if CONTROL_PLANE.contains(&user) || may("issue") || (owner == user && may("issue-personal")) {
-            return Ok(());
+        match (request.group, request.resource, request.subresource) {
+            (GROUP, "apitokens", "") => issue::judge(request, object, authorizer).map_err(denied("tokenwright-issue")),
+            _ => Ok(()),
         }
-        Err(Denial {
-            policy: ISSUE.to_owned(),
-            message: refusal(user, request.operation, owner, organisation),
-        })
     }
 }
 
 fn is_about_tokens(request: &Request<'_>) -> bool {
     (request.group, request.resource, request.subresource) == (GROUP, "apitokens", "")
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn created_by(object: &Value) -> Option<&str> {
@@ -96,40 +73,13 @@ fn stamp(object: &mut Value, creator: Option<String>) {
     }
 }
 
-fn refusal(user: &str, operation: Operation, owner: &str, organisation: &str) -> String {
-    let (act, of_their_own) = match operation {
-        Operation::Create => (
-            "create",
-            " A member without such a role can set spec.type to Personal and spec.user to their own name.",
-        ),
-        Operation::Update => ("change", ""),
-        Operation::Delete => ("delete", ""),
-    };
-    if owner == user {
-        return format!(
-            "user \"{user}\" may not {act} Personal tokens of organisation \"{organisation}\", not being one of its \
-             members. Whoever looks after the organisation can add the user to its spec.members, with any role."
-        );
-    }
-    let (tokens, owner) = match owner {
-        "" => ("API tokens".to_owned(), ""),
-        owner => (format!("the Personal tokens of user \"{owner}\""), "that user and for "),
-    };
-    format!(
-        "user \"{user}\" may not {act} {tokens} of organisation \"{organisation}\": that is for {owner}members whose role \
-         has managesTokens (Owner and Admin, where the organisation has no roles of its own). Whoever looks after the \
-         organisation can add the user to its spec.members, with such a role.{of_their_own}"
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use kube_sandbox::User;
+    use kube_sandbox::{User, admission::Operation};
     use serde_json::json;
 
     use super::*;
 
-    const ISSUE_MANIFEST: &str = include_str!("../../../deploy/admission/issue.yaml");
     const STAMP_MANIFEST: &str = include_str!("../../../deploy/admission/stamp.yaml");
     const STAMP_V1BETA1_MANIFEST: &str = include_str!("../../../deploy/admission/stamp-v1beta1.yaml");
 
@@ -154,6 +104,7 @@ mod tests {
             namespace: "shop",
             name: "t",
             old: old.as_ref(),
+            orphans: false,
             dry_run: false,
         };
         Rules.mutate(&request, &mut object);
@@ -181,15 +132,6 @@ mod tests {
         assert_eq!(stamped(Some(&json!(null)), &forged, ""), json!({ "a": "b" }));
         assert_eq!(stamped(Some(&json!(null)), &json!(null), ""), json!(null));
         assert_eq!(stamped(Some(&json!(null)), &forged, "status"), forged);
-    }
-
-    #[test]
-    fn the_manifest_lets_the_same_accounts_of_the_control_plane_through() {
-        let named: Vec<&str> = ISSUE_MANIFEST
-            .split('\'')
-            .filter(|text| text.starts_with("system:"))
-            .collect();
-        assert_eq!(named, CONTROL_PLANE);
     }
 
     #[test]

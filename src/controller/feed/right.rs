@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Context, Organisations, Requests, Tokens, Watched, reference,
-    rights::{self, Wake},
+    rights::{self, Places, Wake},
     scoped, send,
 };
 use crate::api::{ApiToken, Organisation};
@@ -25,6 +25,7 @@ where
     let wake = move |wake: Wake<'_>| match wake {
         Wake::Owner(_, owner) if owner.kind == Organisation::kind(&()) => send(&queue, ObjectRef::new(&owner.name)),
         Wake::Owner(..) => {}
+        Wake::Named(_, name) => send(&queue, ObjectRef::new(name)),
         Wake::All => {
             ctx.memory().rights.lift_all(Instant::now());
             for organisation in ctx.stores.organisations.state() {
@@ -32,7 +33,12 @@ where
             }
         }
     };
-    Box::pin(rights::follow(ctx.clone(), watched, Api::all(ctx.client.clone()), wake))
+    let places = Places::<K, Organisation> {
+        rights: |client, _| Api::all(client),
+        owners: |client, _| Api::all(client),
+    };
+    let api = Api::all(ctx.client.clone());
+    Box::pin(rights::follow(ctx.clone(), watched, api, places, wake))
 }
 
 /// What assignees may read, which concerns the tokens.
@@ -50,7 +56,8 @@ where
         Wake::Owner(Some(namespace), owner) if owner.kind == ApiToken::kind(&()) => {
             send(&queue, ObjectRef::new(&owner.name).within(namespace));
         }
-        Wake::Owner(..) => {}
+        Wake::Named(Some(namespace), name) => send(&queue, ObjectRef::new(name).within(namespace)),
+        Wake::Owner(..) | Wake::Named(..) => {}
         Wake::All => {
             ctx.memory().rights.lift_all(Instant::now());
             for token in ctx.stores.tokens.iter().flat_map(|store| store.state()) {
@@ -62,5 +69,9 @@ where
             }
         }
     };
-    Box::pin(rights::follow(ctx.clone(), watched, api, wake))
+    let places = Places::<K, ApiToken> {
+        rights: |client, namespace| Api::namespaced(client, namespace),
+        owners: |client, namespace| Api::namespaced(client, namespace),
+    };
+    Box::pin(rights::follow(ctx.clone(), watched, api, places, wake))
 }

@@ -1,23 +1,26 @@
 //! The watch of one kind of rights, and whom its events wake.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fmt::Debug, sync::Arc};
 
+use futures::{channel::mpsc, future};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     runtime::{
         reflector::{ObjectRef, store::Writer},
         watcher::Event,
     },
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     super::{Context, feed::slim},
-    Kind, Standing, View,
+    Kind, Places, Standing, View,
 };
 use crate::{
     answer::{describe, status},
     api::MANAGED_BY,
+    domain::rights::orphaned_by,
     watch::{Update, Watch},
 };
 
@@ -25,29 +28,57 @@ use crate::{
 pub(in super::super) enum Wake<'a> {
     /// The owner of an object, by its namespace and reference.
     Owner(Option<&'a str>, &'a OwnerReference),
+    /// What an object without an owner was made for, by its namespace and name.
+    Named(Option<&'a str>, &'a str),
     /// Everything that has a right, or should have one.
     All,
 }
 
-/// Watches one kind until dropped.
-pub(in super::super) async fn follow<K: Kind>(
+/// Watches one kind until dropped, and takes away what its owner left behind.
+pub(in super::super) async fn follow<K, O>(
     ctx: Arc<Context>,
+    watched: (View<K>, Writer<K>),
+    api: Api<K>,
+    places: Places<K, O>,
+    wake: impl Fn(Wake<'_>),
+) where
+    K: Kind,
+    O: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let (sender, orphans) = mpsc::unbounded();
+    let orphaned = |object: K| {
+        // Fails only when nobody sweeps any more.
+        let _ = sender.unbounded_send(object);
+    };
+    let watching = watch(&ctx, watched, api, &orphaned, &wake);
+    future::join(watching, places.sweep(orphans, &ctx, &wake)).await;
+}
+
+async fn watch<K: Kind>(
+    ctx: &Context,
     (view, mut writer): (View<K>, Writer<K>),
     api: Api<K>,
-    wake: impl Fn(Wake<'_>),
+    orphaned: &impl Fn(K),
+    wake: &impl Fn(Wake<'_>),
 ) {
     let labels = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
     let mut watch = Watch::new(api).labels(&labels).period(ctx.settings.watch_period);
     loop {
         match watch.next().await {
-            Ok(Update::Change(event)) => take(&view, &mut writer, slim(event), &wake),
+            Ok(Update::Change(event)) => take(&view, &mut writer, slim(event), orphaned, wake),
             Ok(Update::Current) => {}
-            Err(error) => fails(&view, &error, &ctx, &wake),
+            Err(error) => fails(&view, &error, ctx, wake),
         }
     }
 }
 
-fn take<K: Kind>(view: &View<K>, writer: &mut Writer<K>, event: Event<K>, wake: &impl Fn(Wake<'_>)) {
+fn take<K: Kind>(
+    view: &View<K>,
+    writer: &mut Writer<K>,
+    event: Event<K>,
+    orphaned: &impl Fn(K),
+    wake: &impl Fn(Wake<'_>),
+) {
     let before = match &event {
         Event::Apply(object) | Event::Delete(object) => view.store.get(&ObjectRef::from_obj(object)),
         _ => None,
@@ -59,6 +90,11 @@ fn take<K: Kind>(view: &View<K>, writer: &mut Writer<K>, event: Event<K>, wake: 
         Vec::new()
     };
     writer.apply_watcher_event(&event);
+    if let Event::Apply(object) = &event
+        && orphaned_by(object.meta()).is_some()
+    {
+        orphaned(object.clone());
+    }
     match &event {
         Event::Apply(object) | Event::Delete(object) => {
             let both = [before.as_deref(), Some(object)].into_iter().flatten();
@@ -69,6 +105,8 @@ fn take<K: Kind>(view: &View<K>, writer: &mut Writer<K>, event: Event<K>, wake: 
             let first = view.stands(Standing::Listed);
             let listed = view.store.state();
             wake_owners(known.iter().chain(&listed).map(|object| &**object), wake);
+            let orphans = listed.iter().filter(|object| orphaned_by(object.meta()).is_some());
+            orphans.for_each(|orphan| orphaned(K::clone(orphan)));
             if first {
                 wake(Wake::All);
             }

@@ -5,6 +5,7 @@
 
 mod feed;
 mod memory;
+mod sweep;
 
 use std::{
     fmt::Debug,
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 
 pub(super) use feed::{Wake, follow};
 pub(super) use memory::{Memory, Outcome};
+pub(super) use sweep::Places;
 
 use super::{Context, Error};
 use crate::{
@@ -262,20 +264,25 @@ impl<'a, K: Kind> Part<'a, K> {
     }
 
     async fn delete(&self, found: Option<&K>) -> Result<(), Error> {
-        let exactly = Preconditions {
-            uid: found.and_then(ResourceExt::uid),
-            resource_version: found.and_then(ResourceExt::resource_version),
-        };
-        let parameters = DeleteParams {
-            preconditions: Some(exactly),
-            ..DeleteParams::background()
-        };
-        match self.api.delete(&self.right.name, &parameters).await {
-            Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
-                Err(Error::api("take away a right")(error))
-            }
-            _ => Ok(()),
+        take_away(&self.api, &self.right.name, found).await
+    }
+}
+
+/// Deletes the object of that name if it is still the one that was found.
+async fn take_away<K: Kind>(api: &Api<K>, name: &str, found: Option<&K>) -> Result<(), Error> {
+    let exactly = Preconditions {
+        uid: found.and_then(ResourceExt::uid),
+        resource_version: found.and_then(ResourceExt::resource_version),
+    };
+    let parameters = DeleteParams {
+        preconditions: Some(exactly),
+        ..DeleteParams::background()
+    };
+    match api.delete(name, &parameters).await {
+        Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
+            Err(Error::api("take away a right")(error))
         }
+        _ => Ok(()),
     }
 }
 

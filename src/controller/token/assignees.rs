@@ -23,18 +23,17 @@ use crate::{
 /// Keeps the assignees' right in step, and says so in the status. Returns when to try again what failed.
 ///
 /// The right exists only while the Secret of that name is the token's own: whoever may make ApiTokens could otherwise have
-/// anybody's Secret shown to them by naming it.
+/// anybody's Secret shown to them by naming it. It ends when the token is deleted, however long a finalizer keeps that.
 pub(super) async fn keep(token: &mut ApiToken, ctx: &Context) -> Result<Option<Duration>, Error> {
-    if token.metadata.deletion_timestamp.is_some() {
-        return Ok(None);
-    }
+    let leaving = token.metadata.deletion_timestamp.is_some();
     let organisation = ctx.organisation(&token.spec.organisation);
     let organisation = organisation.as_ref().and_then(|guard| guard.0.as_ref().ok());
     let right = of_assignees(token, organisation.map(|found| &found.spec));
-    let owned = owns_its_secret(token, ctx);
+    let owned = !leaving && owns_its_secret(token, ctx);
     let (finding, retry) =
         match rights::keep(std::slice::from_ref(&right), owned, token.metadata.generation, ctx).await? {
             rights::Outcome::Unknown => return Ok(None),
+            rights::Outcome::InStep if leaving => return Ok(None),
             rights::Outcome::Trouble(finding, retry) => (Some(finding), Some(retry)),
             rights::Outcome::InStep => (in_step(token, &right, owned), None),
         };

@@ -45,6 +45,7 @@ fn those_who_manage_tokens_may_issue_and_all_members_may_for_themselves() {
             "metadata": {
                 "name": "tokenwright:acme:issuers",
                 "labels": { "app.kubernetes.io/managed-by": "tokenwright", "tokenwright.dev/organisation": "acme" },
+                "annotations": { "tokenwright.dev/owner-uid": "u1" },
                 "ownerReferences": [{
                     "apiVersion": "tokenwright.dev/v1alpha1", "kind": "Organisation", "name": "acme", "uid": "u1",
                     "controller": true,
@@ -190,9 +191,15 @@ fn a_binding_of_another_role_is_made_anew() {
 #[test]
 fn what_another_controls_or_nobody_does_is_never_touched() {
     let disown: [fn(&mut ClusterRoleBinding); 3] = [
-        |found| found.metadata.owner_references = None,
+        |found| {
+            found.metadata.owner_references = None;
+            found.metadata.annotations = None;
+        },
+        |found| {
+            found.metadata.owner_references = None;
+            found.annotations_mut().insert(OWNER_UID.to_owned(), "u9".to_owned());
+        },
         |found| found.metadata.owner_references.as_mut().unwrap()[0].uid = "u9".to_owned(),
-        |found| found.metadata.owner_references.as_mut().unwrap()[0].controller = None,
     ];
     for disown in disown {
         assert_eq!(found(disown), Step::Conflict);
@@ -202,4 +209,42 @@ fn what_another_controls_or_nobody_does_is_never_touched() {
         assert_eq!(step(Some(&foreign), Some(&wanted()), None), Step::Conflict);
     }
     assert_eq!(step(Some(&wanted()), None, Some("u1")), Step::Delete);
+}
+
+#[test]
+fn what_lost_its_owner_references_is_known_by_what_it_says_and_gets_them_back() {
+    let disown: [fn(&mut ClusterRoleBinding); 2] = [
+        |found| found.metadata.owner_references = None,
+        |found| found.metadata.owner_references.as_mut().unwrap()[0].controller = None,
+    ];
+    for disown in disown {
+        let mut expected = wanted();
+        expected.metadata.resource_version = Some("7".to_owned());
+        assert_eq!(found(disown), Step::Replace(expected));
+        let mut orphan = wanted();
+        disown(&mut orphan);
+        assert_eq!(step(Some(&orphan), None, Some("u1")), Step::Delete);
+    }
+}
+
+#[test]
+fn an_orphan_is_what_was_made_for_something_and_nothing_controls() {
+    let mut orphan = wanted().metadata;
+    assert_eq!(orphaned_by(&orphan), None);
+    orphan.owner_references = None;
+    let owner = FormerOwner {
+        name: "acme",
+        uid: "u1",
+    };
+    assert_eq!(orphaned_by(&orphan), Some(owner));
+    let edits: [fn(&mut ObjectMeta); 3] = [
+        |meta| meta.annotations = None,
+        |meta| meta.name = Some("acme:members".to_owned()),
+        |meta| meta.deletion_timestamp = serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap(),
+    ];
+    for edit in edits {
+        let mut other = orphan.clone();
+        edit(&mut other);
+        assert_eq!(orphaned_by(&other), None);
+    }
 }
