@@ -147,14 +147,12 @@ fn bindings_of_another_release_are_of_its_own_policies() {
         .flat_map(|kind| objects.of(kind))
         .map(|binding| [&binding["metadata"]["name"], &binding["spec"]["policyName"]])
         .collect();
-    let (issue, created_by) = (&json!("second-issue"), &json!("second-created-by"));
-    assert_eq!(
-        named,
-        [[issue, issue], [created_by, created_by], [created_by, created_by]]
-    );
+    let names = ["issue", "created-by", "status", "created-by"].map(|name| json!(format!("second-{name}")));
+    assert_eq!(named, names.each_ref().map(|name| [name, name]));
     for (kind, name) in [
         ("ValidatingAdmissionPolicy", "second-issue"),
         ("ValidatingAdmissionPolicy", "second-created-by"),
+        ("ValidatingAdmissionPolicy", "second-status"),
         ("MutatingAdmissionPolicy", "second-created-by"),
     ] {
         let policy = objects.find(kind, name);
@@ -364,7 +362,7 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
     let judged = kubectl
         .ok(list("validatingadmissionpolicies,validatingadmissionpolicybindings"))
         .await;
-    assert_eq!((stamps, judged.lines().count()), (2, 4), "{judged}");
+    assert_eq!((stamps, judged.lines().count()), (2, 6), "{judged}");
     act("uninstall", json!({}));
     let judged = kubectl.ok(list("validatingadmissionpolicies")).await;
     assert_eq!(judged, "");

@@ -23,7 +23,7 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
     if stamps {
         kubectl.ok(["apply", "--kustomize", FOLDER]).await;
     } else {
-        for file in ["issue.yaml", "created-by.yaml"] {
+        for file in ["issue.yaml", "created-by.yaml", "status.yaml"] {
             kubectl.ok(["apply", "--filename", &format!("{FOLDER}/{file}")]).await;
         }
     }
@@ -32,19 +32,42 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
         .await;
     kubectl.ok(["create", "namespace", "admission-probe"]).await;
     let space = ["--namespace", "admission-probe"];
-    let role = ["create", "role", "probe", "--verb=*", "--resource=apitokens"];
+    let resources = "--resource=apitokens,apitokens/status";
+    let role = ["create", "role", "probe", "--verb=get,create,patch", resources];
     kubectl.ok(role.into_iter().chain(space)).await;
     let binding = ["create", "rolebinding", "probe", "--role=probe", "--user=probe"];
     kubectl.ok(binding.into_iter().chain(space)).await;
 
     let manifest = "apiVersion: tokenwright.dev/v1alpha1\nkind: ApiToken\nmetadata: {name: t, namespace: admission-probe}\nspec: {organisation: acme, role: Admin}\n";
+    let made = kubectl.run_with(["create", "--filename", "-"], manifest).await;
+    allowed(&made);
+    let used = r#"{"status":{"rotations":7}}"#;
+    let status = [
+        "patch",
+        "apitoken",
+        "t",
+        "--subresource=status",
+        "--type=merge",
+        "--patch",
+        used,
+    ];
+    let status = || {
+        kubectl.run(
+            status
+                .into_iter()
+                .chain(["--dry-run=server", "--as", "probe"])
+                .chain(space),
+        )
+    };
     let dry = ["create", "--dry-run=server", "--output=yaml", "--filename", "-"];
     let enforced = async {
         let stranger = || kubectl.run_with(dry.into_iter().chain(["--as", "probe"]), manifest);
         while !stranger().await.stderr.contains("'tokenwright-issue'") {}
+        while !status().await.stderr.contains("'tokenwright-status'") {}
+        let another = manifest.replace("name: t,", "name: u,");
         while stamps
             && !kubectl
-                .run_with(dry, manifest)
+                .run_with(dry, &another)
                 .await
                 .stdout
                 .contains("tokenwright.dev/created-by")
@@ -53,6 +76,7 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
     tokio::time::timeout(LIMIT, enforced)
         .await
         .expect("the policies are never in force");
+    kubectl.ok(["delete", "apitoken", "t"].into_iter().chain(space)).await;
     stamps
 }
 
@@ -278,6 +302,59 @@ pub(crate) async fn bystanders(stage: &Stage) {
         .await;
 }
 
+/// Whoever may patch the status, as the verifier, says when a token was used, and makes no credential. Whoever may update
+/// it, as the controller, says all of it.
+pub(crate) async fn status(stage: &Stage) {
+    stage.token("").await;
+    stage.ready().await;
+    let account = |suffix: &str| format!("system:serviceaccount:{}:{suffix}", stage.name);
+    for (suffix, verbs) in [
+        ("verifier", "--verb=get,patch"),
+        ("controller", "--verb=get,patch,update"),
+    ] {
+        let to = format!("--serviceaccount={}:{suffix}", stage.name);
+        grant(stage, suffix, "--resource=apitokens,apitokens/status", verbs, &to).await;
+        can(stage, &account(suffix), "patch", "apitokens/status", true).await;
+    }
+    let (controller, verifier) = (account("controller"), account("verifier"));
+    can(stage, &controller, "update", "apitokens/status", true).await;
+    let write = async |user: &str, type_: &str, patch: &str| {
+        let patch = ["--subresource=status", type_, "--patch", patch];
+        run(stage, user, &[&["patch", "apitoken", "t"], &patch[..]].concat()).await
+    };
+    let before = stage.path("apitoken/t", "{.status.credentials}").await;
+    let forged = format!(
+        r#"[{{"op":"replace","path":"/status/credentials/0/digest","value":"sha256:{}"}}]"#,
+        "0".repeat(64)
+    );
+    let why = format!(
+        "user \"{verifier}\" may write only lastUsed and lastReuse in the status of an ApiToken: the rest is for whoever \
+         holds the verb update on apitokens/status, such as the controller."
+    );
+    for (type_, patch) in [
+        ("--type=json", forged.as_str()),
+        ("--type=json", r#"[{"op":"remove","path":"/status/credentials"}]"#),
+        ("--type=json", r#"[{"op":"remove","path":"/status"}]"#),
+        ("--type=merge", r#"{"status":{"grant":null}}"#),
+        (
+            "--type=merge",
+            r#"{"status":{"lastUsed":{"at":"2026-01-01T00:00:00Z"},"rotations":7}}"#,
+        ),
+    ] {
+        refused_by("tokenwright-status", &write(&verifier, type_, patch).await, &why);
+    }
+    assert_eq!(stage.path("apitoken/t", "{.status.credentials}").await, before);
+    for patch in [
+        r#"{"status":{"lastUsed":{"at":"2026-01-01T00:00:00Z"}}}"#,
+        r#"{"status":{"lastUsed":{"at":"2026-01-02T00:00:00Z"},"lastReuse":{"at":"2026-01-02T00:00:00Z"}}}"#,
+        r#"{"status":{"lastReuse":null}}"#,
+    ] {
+        allowed(&write(&verifier, "--type=merge", patch).await);
+    }
+    allowed(&write(&controller, "--type=merge", r#"{"status":{"grant":null}}"#).await);
+    stage.ready().await;
+}
+
 /// Makes Ann and Zoe members of the row's organisation, and lets them and Carol do with tokens what RBAC can let them do.
 async fn cast(stage: &Stage) {
     stage
@@ -321,7 +398,11 @@ fn allowed(outcome: &Outcome) {
 }
 
 fn refused(outcome: &Outcome, why: &str) {
-    let policy = "ValidatingAdmissionPolicy 'tokenwright-issue' with binding 'tokenwright-issue' denied request";
+    refused_by("tokenwright-issue", outcome, why);
+}
+
+fn refused_by(policy: &str, outcome: &Outcome, why: &str) {
+    let policy = format!("ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request");
     let words = format!("apitokens.tokenwright.dev \"t\" is forbidden: {policy}: {why}\n");
     assert!(
         !outcome.success && outcome.stderr.ends_with(&words),

@@ -3,12 +3,14 @@
 //! - issue.yaml: creating, changing (labels too) and deleting an ApiToken takes the right to `issue` tokens of its
 //!   organisation, or, for a Personal token of one's own, `issue-personal`. The API server's authorizer answers, from
 //!   the RBAC objects that the controller makes of the organisation's members. And nobody orphans one.
+//! - status.yaml: in the status of an ApiToken, whoever may not `update` it changes when it was used, and nothing else.
 //! - stamp.yaml: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
 //! - created-by.yaml has nothing left to find once that is done.
 //!
 //! The rows of tests/kubectl hold both to the same answers, word for word.
 
 mod issue;
+mod status;
 
 use kube_sandbox::admission::{Admission, Authorizer, Denial, Request};
 use serde_json::{Map, Value};
@@ -44,6 +46,9 @@ impl Admission for Rules {
         };
         match (request.group, request.resource, request.subresource) {
             (GROUP, "apitokens", "") => issue::judge(request, object, authorizer).map_err(denied("tokenwright-issue")),
+            (GROUP, "apitokens", "status") => {
+                status::judge(request, object, authorizer).map_err(denied("tokenwright-status"))
+            }
             _ => Ok(()),
         }
     }

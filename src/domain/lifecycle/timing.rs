@@ -74,6 +74,16 @@ pub(super) fn rotates_at(token: &ApiToken, grant: &Grant, credential: &Credentia
     Some(due.max(soonest.unwrap_or(due)))
 }
 
+/// How long a replaced credential works beside its successor at most, where its rotation was not due.
+pub(super) fn overlap(token: &ApiToken) -> Duration {
+    let asked = token
+        .spec
+        .rotation
+        .as_ref()
+        .and_then(|rotation| rotation.overlap.clone());
+    asked.unwrap_or_else(|| Duration::from_seconds(DEFAULT_OVERLAP_SECONDS))
+}
+
 /// When the credential that `current` replaced stops working, counted from `from`; its own expiry bounds it besides.
 /// None: only its own expiry does.
 pub(super) fn overlap_ends(
@@ -83,28 +93,18 @@ pub(super) fn overlap_ends(
     current: &Credential,
     from: Timestamp,
 ) -> Option<Timestamp> {
-    let overlap = token
-        .spec
-        .rotation
-        .as_ref()
-        .and_then(|rotation| rotation.overlap.clone());
+    let rotation = token.spec.rotation.as_ref();
+    let is_said = rotation.is_some_and(|rotation| rotation.overlap.is_some());
     let was_due = rotates_at(token, grant, replaced).is_some_and(|due| due <= current.issued_at.0);
-    match overlap {
-        Some(overlap) => Some(overlap.after(from)),
-        None if was_due => None,
-        None => Some(Duration::from_seconds(DEFAULT_OVERLAP_SECONDS).after(from)),
-    }
+    (is_said || !was_due).then(|| overlap(token).after(from))
 }
 
 /// Whether a replaced credential is not to work beside its successor at all.
 pub(super) fn cuts_at_once(token: &ApiToken) -> bool {
-    let rotation = token.spec.rotation.as_ref();
-    rotation
-        .and_then(|rotation| rotation.overlap.as_ref())
-        .is_some_and(Duration::is_zero)
+    overlap(token).is_zero()
 }
 
-/// When a replaced credential stops to work although workloads have yet to restart, if its overlap ends at `end`.
+/// When a replaced credential stops working although workloads have yet to restart, if its overlap ends at `end`.
 pub(super) fn restarts_end(end: Timestamp) -> Timestamp {
     Duration::from_seconds(LONGEST_RESTART_SECONDS).after(end)
 }

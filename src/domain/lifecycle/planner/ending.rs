@@ -36,6 +36,30 @@ impl Planner<'_> {
         }
     }
 
+    /// Cuts what gives way to what its grant and the overlap can have left it: whoever writes a longer life into the status
+    /// than the controller would have does not keep it.
+    pub(super) fn bound_what_gives_way(&mut self) {
+        let current = in_state(&self.status, CredentialState::Active);
+        let restarting = current.is_some_and(|current| current.restarting);
+        let replaced_at = current.map_or(self.now, |current| current.issued_at.0);
+        let grant = self.status.grant.clone().unwrap_or_default();
+        let mut latest = timing::overlap(self.token).after(self.now);
+        if restarting {
+            latest = timing::restarts_end(latest);
+        }
+        for credential in &mut self.status.credentials {
+            if credential.state != CredentialState::Retiring {
+                continue;
+            }
+            let granted = timing::end(&grant, credential.issued_at.0.min(replaced_at));
+            let recorded = credential.expires_at.as_ref().map(|at| at.0);
+            credential.expires_at = [recorded, granted].into_iter().flatten().min().map(Time);
+            let endless = credential.expires_at.is_none();
+            let retires = credential.retired_at.as_ref().map(|at| at.0.min(latest));
+            credential.retired_at = retires.or(endless.then_some(latest)).map(Time);
+        }
+    }
+
     pub(super) fn retire_all(&mut self, state: CredentialState) {
         for credential in &mut self.status.credentials {
             if credential.state == state {

@@ -73,6 +73,7 @@ impl<'a> Planner<'a> {
         if let Verdict::Granted(grant) = &verdict {
             self.accept(self.within_policy(grant.clone()));
         }
+        self.bound_what_gives_way();
         self.retire_what_ended();
 
         let (effect, mut ready) = match verdict {

@@ -1,4 +1,5 @@
 use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
 
 use super::world::{World, Write::*, at, hours, organisation};
@@ -342,4 +343,58 @@ fn a_credential_that_nobody_ever_read_is_no_reason_to_restart() {
 
 fn with_member() -> OrganisationSpec {
     organisation(json!({ "members": [{ "kind": "User", "name": "ann", "role": "Admin" }] }))
+}
+
+/// Adds a credential to the status as somebody could who may write that.
+fn forge(world: &mut World, expires_at: Option<&str>, retired_at: Option<&str>) {
+    let mut forged = world.credential(1).unwrap().clone();
+    forged.id = 9;
+    forged.state = Retiring;
+    forged.issued_at = Time(at("2029-01-01T00:00:00Z"));
+    forged.expires_at = expires_at.map(|text| Time(at(text)));
+    forged.retired_at = retired_at.map(|text| Time(at(text)));
+    world.token.status.as_mut().unwrap().credentials.push(forged);
+}
+
+#[test]
+fn nothing_gives_way_for_longer_than_the_grant_and_the_overlap_allow() {
+    let far = Some("2030-01-01T00:00:00Z");
+    let (an_hour_on, a_day_on) = (at("2026-01-01T01:00:00Z"), at("2026-01-02T00:00:00Z"));
+    let with_expiry = || World::new(json!({ "expiry": { "after": "1d", "action": "Rotate" } }));
+    let without = || World::new(json!({}));
+    for (mut world, expires_at, retired_at, ends) in [
+        (without(), None, None, an_hour_on),
+        (without(), far, far, an_hour_on),
+        (without(), None, far, an_hour_on),
+        (with_expiry(), far, None, a_day_on),
+        (with_expiry(), None, None, a_day_on),
+        (with_expiry(), None, far, an_hour_on),
+    ] {
+        world.settle();
+        forge(&mut world, expires_at, retired_at);
+        world.settle();
+        let credential = world.credential(9).unwrap();
+        let end = [&credential.expires_at, &credential.retired_at];
+        let end = end.into_iter().flatten().map(|at| at.0).min();
+        assert_eq!(end, Some(ends), "{expires_at:?}, {retired_at:?}");
+        // Once, not anew at every look.
+        world.pass(hours(2));
+        assert_eq!(world.state(9) == Some(Retired), ends == an_hour_on);
+    }
+}
+
+#[test]
+fn a_shorter_overlap_counts_for_what_gives_way_already() {
+    let mut world = World::new(json!({ "rotation": { "trigger": "a", "overlap": "30d" } }));
+    world.settle();
+    world.patch(json!({ "rotation": { "trigger": "b" } }));
+    world.settle();
+    world.pass(hours(24));
+    assert_eq!(world.accepted(), [1, 2]);
+    world.patch(json!({ "rotation": { "overlap": "2h" } }));
+    world.settle();
+    world.pass(hours(1));
+    assert_eq!(world.accepted(), [1, 2]);
+    world.pass(hours(1));
+    assert_eq!(world.accepted(), [2]);
 }
