@@ -98,8 +98,8 @@ fn the_chart_makes_what_the_overlays_make() {
             "tests/deploy/traced",
             json!({ "traces": { "endpoint": "http://collector.monitoring:4318" } }),
         ),
-        ("tests/deploy/guarded", guarded("v1")),
-        ("tests/deploy/guarded-1.30", guarded("none")),
+        ("tests/deploy/stamped", stamped("v1")),
+        ("tests/deploy/unguarded", json!({ "admission": { "enabled": false } })),
     ] {
         let (chart, kustomized) = (comparable(&render(&values)), comparable(&kustomize_folder(overlay)));
         let names = |objects: &BTreeMap<[String; 3], Value>| objects.keys().cloned().collect::<Vec<_>>();
@@ -119,14 +119,14 @@ fn respace(value: &mut Value) {
     }
 }
 
-fn guarded(stamp: &str) -> Value {
-    json!({ "admission": { "enabled": true, "stamp": stamp } })
+fn stamped(stamp: &str) -> Value {
+    json!({ "admission": { "stamp": stamp } })
 }
 
 #[test]
 fn the_stamp_of_older_clusters_is_their_file() {
-    let beta = std::fs::read_to_string(file("deploy/admission/stamp-v1beta1.yaml")).unwrap();
-    let (beta, chart) = (Objects::parse(&beta), render(&guarded("v1beta1")));
+    let beta = std::fs::read_to_string(file("deploy/admission/stamp/v1beta1.yaml")).unwrap();
+    let (beta, chart) = (Objects::parse(&beta), render(&stamped("v1beta1")));
     for kind in ["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"] {
         let (made, wanted) = (chart.find(kind, STAMP), beta.find(kind, STAMP));
         assert_eq!(
@@ -138,7 +138,7 @@ fn the_stamp_of_older_clusters_is_their_file() {
 
 #[test]
 fn bindings_of_another_release_are_of_its_own_policies() {
-    let mut values = guarded("v1");
+    let mut values = stamped("v1");
     values["name"] = json!("second");
     let objects = render(&values);
     let bindings = ["ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding"];
@@ -249,7 +249,7 @@ fn every_value_is_in_the_schema_and_every_other_is_refused() {
             json!({ "traces": { "endpoint": "collector:4318" } }),
             "'collector:4318' does not match pattern",
         ),
-        (guarded("v2"), "value must be one of 'auto', 'v1', 'v1beta1', 'none'"),
+        (stamped("v2"), "value must be one of 'auto', 'v1', 'v1beta1', 'none'"),
     ] {
         let refused = helm("render", &values, None).map(|_| ()).unwrap_err();
         assert!(refused.contains(why), "{values}: {refused}");
@@ -335,7 +335,6 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
         "deployed"
     );
     assert_eq!(replicas().await, Some(5));
-    assert_eq!(act("upgrade", guarded("auto"))["status"], "deployed");
     let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
     let home = tempfile::tempdir().unwrap();
     let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
@@ -363,6 +362,11 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
         .ok(list("validatingadmissionpolicies,validatingadmissionpolicybindings"))
         .await;
     assert_eq!((stamps, judged.lines().count()), (2, 6), "{judged}");
+    let unguarded = json!({ "admission": { "enabled": false } });
+    assert_eq!(act("upgrade", unguarded)["status"], "deployed");
+    let judged = kubectl.ok(list("validatingadmissionpolicies")).await;
+    assert_eq!(judged, "");
+    assert_eq!(act("upgrade", json!({}))["status"], "deployed");
     act("uninstall", json!({}));
     let judged = kubectl.ok(list("validatingadmissionpolicies")).await;
     assert_eq!(judged, "");

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::render::{documents as objects, file, shown};
+use crate::render::file;
 
 /// The documents, by their paths in the repository.
 fn documents() -> Vec<String> {
@@ -48,12 +48,4 @@ fn the_index_leads_to_every_document() {
     for document in documents().iter().filter_map(|path| path.strip_prefix("docs/")) {
         assert!(document == "README.md" || listed.contains(&document), "{document}");
     }
-}
-
-#[test]
-fn what_to_write_for_older_versions_is_what_is_applied_to_them() {
-    let applied = &objects("tests/deploy/guarded-1.30/kustomization.yaml")[0]["patches"];
-    let blocks = shown("docs/install.md");
-    let told: Vec<_> = blocks.iter().map(|block| &block["patches"]).collect();
-    assert!(told.contains(&applied), "{told:?}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::render::{NAMESPACE, OVERLAYS, file, identity, kustomize};
+use crate::render::{NAMESPACE, OVERLAYS, Objects, file, identity, kustomize, kustomize_folder};
 
 fn texts(list: &Value) -> Vec<&str> {
     list.as_array()
@@ -164,4 +164,40 @@ fn nothing_goes_in_or_out_that_is_not_allowed() {
             .collect();
         assert_eq!(open, BTreeSet::from(["tokenwright-metrics", "tokenwright-verifier"]));
     }
+}
+
+#[test]
+fn every_overlay_asks_who_may_issue_and_believes_who_created_a_token() {
+    for overlay in OVERLAYS {
+        let objects = kustomize(overlay);
+        for policy in ["issue", "created-by", "status"].map(|name| format!("tokenwright-{name}")) {
+            let judged = objects.find("ValidatingAdmissionPolicy", &policy);
+            assert_eq!(judged["spec"]["failurePolicy"], "Fail", "{overlay}");
+            let binding = &objects.find("ValidatingAdmissionPolicyBinding", &policy)["spec"];
+            let denied = json!({ "policyName": policy, "validationActions": ["Deny"] });
+            assert_eq!(binding, &denied, "{overlay}");
+        }
+        assert!(arguments(&objects).contains(&"--trust-created-by"), "{overlay}");
+    }
+}
+
+#[test]
+fn without_the_policies_nobody_is_believed() {
+    let objects = kustomize_folder("tests/deploy/unguarded");
+    let judged = objects
+        .all()
+        .iter()
+        .map(|object| object["apiVersion"].as_str().unwrap());
+    assert!(
+        !judged
+            .into_iter()
+            .any(|version| version.starts_with("admissionregistration"))
+    );
+    assert!(!arguments(&objects).contains(&"--trust-created-by"));
+}
+
+/// The controller's.
+fn arguments(objects: &Objects) -> Vec<&str> {
+    let controller = objects.find("Deployment", "tokenwright-controller");
+    texts(&controller["spec"]["template"]["spec"]["containers"][0]["args"])
 }

@@ -109,13 +109,14 @@ fn handed_out() -> Vec<Handed> {
         .map(|overlay| (overlay.to_owned(), VERSIONS, kustomize(overlay).into()))
         .into();
     // Which stamp a version knows says docs/admission.md.
-    let (first, last) = (*VERSIONS.start(), *VERSIONS.end());
+    let last = *VERSIONS.end();
     for (folder, versions) in [
         ("tests/deploy/monitored", VERSIONS),
         ("tests/deploy/traced", VERSIONS),
-        ("tests/deploy/guarded", 36..=last),
-        ("tests/deploy/guarded-1.30", first..=35),
-        ("deploy/admission", 36..=last),
+        ("tests/deploy/stamped", 36..=last),
+        ("tests/deploy/unguarded", VERSIONS),
+        ("deploy/admission", VERSIONS),
+        ("deploy/admission/stamp", 36..=last),
     ] {
         all.push((folder.to_owned(), versions, kustomize_folder(folder).into()));
     }
@@ -302,7 +303,7 @@ fn what_is_wrong_is_found() {
         assert_eq!(judge(&object), [why]);
     }
     // What a later version brought is found in the versions before it.
-    let stamp = kustomize_folder("deploy/admission");
+    let stamp = kustomize_folder("deploy/admission/stamp");
     let stamp = stamp.find("MutatingAdmissionPolicy", "tokenwright-created-by");
     assert_eq!(judge(stamp), [""; 0]);
     assert_eq!(Version::new(35).judge(stamp), None);

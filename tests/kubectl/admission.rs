@@ -20,12 +20,9 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
         .ok(["get", "--raw", "/apis/admissionregistration.k8s.io/v1"])
         .await;
     let stamps = served.contains("mutatingadmissionpolicies");
+    kubectl.ok(["apply", "--kustomize", FOLDER]).await;
     if stamps {
-        kubectl.ok(["apply", "--kustomize", FOLDER]).await;
-    } else {
-        for file in ["issue.yaml", "created-by.yaml", "status.yaml"] {
-            kubectl.ok(["apply", "--filename", &format!("{FOLDER}/{file}")]).await;
-        }
+        kubectl.ok(["apply", "--kustomize", &format!("{FOLDER}/stamp")]).await;
     }
     kubectl
         .ok(["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])

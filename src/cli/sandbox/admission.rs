@@ -4,7 +4,7 @@
 //!   organisation, or, for a Personal token of one's own, `issue-personal`. The API server's authorizer answers, from
 //!   the RBAC objects that the controller makes of the organisation's members. And nobody orphans one.
 //! - status.yaml: in the status of an ApiToken, whoever may not `update` it changes when it was used, and nothing else.
-//! - stamp.yaml: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
+//! - stamp: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
 //! - created-by.yaml has nothing left to find once that is done.
 //!
 //! The rows of tests/kubectl hold both to the same answers, word for word.
@@ -85,8 +85,8 @@ mod tests {
 
     use super::*;
 
-    const STAMP_MANIFEST: &str = include_str!("../../../deploy/admission/stamp.yaml");
-    const STAMP_V1BETA1_MANIFEST: &str = include_str!("../../../deploy/admission/stamp-v1beta1.yaml");
+    const STAMP_MANIFEST: &str = include_str!("../../../deploy/admission/stamp/v1.yaml");
+    const STAMP_V1BETA1_MANIFEST: &str = include_str!("../../../deploy/admission/stamp/v1beta1.yaml");
 
     fn annotated(annotations: &Value) -> Value {
         json!({ "metadata": { "name": "t", "annotations": annotations } })
