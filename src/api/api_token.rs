@@ -246,7 +246,8 @@ pub struct Rotation {
     pub trigger: Option<String>,
 
     /// Workloads of the same namespace that read the Secret at start: they are restarted after it changed, and the
-    /// replaced credential works until they have, at the longest a day past its overlap.
+    /// replaced credential works until they have, at the longest a day past its overlap. With the policies of admission,
+    /// naming one takes the right to patch workloads of its kind in the namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind", "name"]))]
     pub restart: Vec<Workload>,

@@ -157,6 +157,56 @@ pub(crate) async fn orphans(stage: &Stage) {
     allowed(&run(stage, ANN, &["delete", "apitoken", "t"]).await);
 }
 
+/// Who has workloads restarted could do it themselves.
+pub(crate) async fn restarts(stage: &Stage) {
+    cast(stage).await;
+    let name = &stage.name;
+    let why = |kind: &str, resource: &str| {
+        format!(
+            "user \"{ANN}\" may not have a {kind} restarted by spec.rotation.restart: that takes the right to patch \
+             {resource} of namespace \"{name}\"."
+        )
+    };
+    let kinds = [
+        ("Deployment", "deployments"),
+        ("StatefulSet", "statefulsets"),
+        ("DaemonSet", "daemonsets"),
+    ];
+    let with = |workloads: &str| stage.manifest(&format!("  rotation: {{restart: [{workloads}]}}\n"));
+    for (kind, resource) in kinds {
+        let manifest = with(&format!("{{kind: {kind}, name: web}}"));
+        refused(&apply(stage, ANN, &[], &manifest).await, &why(kind, resource));
+    }
+    allowed(&apply(stage, ANN, &[], &stage.manifest("")).await);
+    stage.ready().await;
+    let deployment = with("{kind: Deployment, name: web}");
+    refused(
+        &apply(stage, ANN, &[], &deployment).await,
+        &why("Deployment", "deployments"),
+    );
+
+    // What is named already, by somebody who may, is asked about no more.
+    stage.apply_text(&deployment).await;
+    allowed(&run(stage, ANN, &["label", "apitoken", "t", "a=b"]).await);
+    let both = with("{kind: Deployment, name: web}, {kind: DaemonSet, name: web}");
+    refused(&apply(stage, ANN, &[], &both).await, &why("DaemonSet", "daemonsets"));
+    let another = with("{kind: Deployment, name: web}, {kind: Deployment, name: other}");
+    refused(
+        &apply(stage, ANN, &[], &another).await,
+        &why("Deployment", "deployments"),
+    );
+
+    let resources = "--resource=deployments,statefulsets,daemonsets";
+    grant(stage, "restarts", resources, "--verb=patch", &format!("--user={ANN}")).await;
+    can(stage, ANN, "patch", "daemonsets", true).await;
+    // As many as there can be, of every kind.
+    let many: Vec<String> = (0..32)
+        .map(|index| format!("{{kind: {}, name: web-{index}}}", kinds[index % 3].0))
+        .collect();
+    allowed(&apply(stage, ANN, &[], &with(&many.join(", "))).await);
+    allowed(&run(stage, ANN, &["delete", "apitoken", "t"]).await);
+}
+
 pub(crate) async fn personal_tokens(stage: &Stage) {
     cast(stage).await;
     let name = &stage.name;

@@ -2,7 +2,7 @@
 //!
 //! - issue.yaml: creating, changing (labels too) and deleting an ApiToken takes the right to `issue` tokens of its
 //!   organisation, or, for a Personal token of one's own, `issue-personal`. The API server's authorizer answers, from
-//!   the RBAC objects that the controller makes of the organisation's members. And nobody orphans one.
+//!   the RBAC objects that the controller makes of the organisation's members. Nobody orphans one, and what it is to restart its author could restart.
 //! - status.yaml: in the status of an ApiToken, whoever may not `update` it changes when it was used, and nothing else.
 //! - stamp: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
 //! - created-by.yaml has nothing left to find once that is done.

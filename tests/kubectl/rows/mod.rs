@@ -37,7 +37,7 @@ const ROWS: &[Row] = rows![
     view: table_and_columns describe_and_events explain_and_discovery selectors no_drift counts;
     policy: policy_previewed policy_denying policy_in_error;
     members: members assignees;
-    admission: issuing orphans personal_tokens created_by status bystanders;
+    admission: issuing orphans restarts personal_tokens created_by status bystanders;
     verified: verified last_used;
     systems: appetize fingoti finout logscale royaltyport;
 ];

@@ -17,6 +17,13 @@ const ORPHAN: &str = "orphan";
 const ORPHANED: &str = "an ApiToken cannot be orphaned: its Secret, and the right of its assignees to read that, go with it. \
                         Leave out --cascade=orphan (propagationPolicy Orphan) and the finalizer \"orphan\".";
 
+/// The workloads that can be restarted: kind and resource.
+const WORKLOADS: [(&str, &str); 3] = [
+    ("Deployment", "deployments"),
+    ("StatefulSet", "statefulsets"),
+    ("DaemonSet", "daemonsets"),
+];
+
 /// Lets a write of an ApiToken through, or says why not.
 pub(super) fn judge(
     request: &Request<'_>,
@@ -44,7 +51,24 @@ pub(super) fn judge(
     if request.orphans || orphans(object) && !orphans(request.old) {
         return Err(ORPHANED.to_owned());
     }
+    let namespace = request.namespace;
+    let known: Vec<&Value> = request.old.into_iter().flat_map(restarts).collect();
+    for (kind, resource) in WORKLOADS {
+        let is_new = |workload: &&Value| workload["kind"] == kind && !known.contains(workload);
+        let asked = object.is_some_and(|object| restarts(object).any(|workload| is_new(&workload)));
+        if asked && !authorizer.allows("patch", "apps", resource, namespace, "") {
+            return Err(format!(
+                "user \"{user}\" may not have a {kind} restarted by spec.rotation.restart: that takes the right to patch \
+                 {resource} of namespace \"{namespace}\"."
+            ));
+        }
+    }
     Ok(())
+}
+
+fn restarts(token: &Value) -> impl Iterator<Item = &Value> {
+    let restarts = token["spec"]["rotation"]["restart"].as_array();
+    restarts.into_iter().flatten()
 }
 
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
