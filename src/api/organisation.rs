@@ -132,7 +132,9 @@ pub struct Role {
     #[x_kube(validation = ("self.all(p, p.matches('^([*]|[A-Za-z0-9._-]+(:[A-Za-z0-9._-]+)*(:[*])?)$'))", "a permission is words joined by colons, such as queries:block; queries:* for all that start so; or * for everything"))]
     pub permissions: Vec<String>,
 
-    /// Whether members with this role may create, change and revoke the organisation's tokens.
+    /// Whether members with this role may create, change and revoke the organisation's tokens. Whoever may do so has
+    /// everything that the organisation has, whatever the role's permissions, and can make Personal tokens in the name of
+    /// every member.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub manages_tokens: bool,
 }
