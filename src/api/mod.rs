@@ -58,5 +58,5 @@ pub const OWNER_UID: &str = "tokenwright.dev/owner-uid";
 /// taken out of it.
 pub const CUSTOM_METADATA: &str = "tokenwright.dev/custom-metadata";
 
-/// The label that marks the Secrets written by this project, and its value.
+/// The label that marks what this project writes, Secrets, roles and bindings, and its value.
 pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "tokenwright");

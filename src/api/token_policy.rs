@@ -198,7 +198,8 @@ pub struct IpFilterPolicy {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct RolePolicy {
-    /// The names of the roles that tokens may have. Left out: all of the organisation's.
+    /// The names of the roles that tokens may have. Left out: all of the organisation's. What a token may do besides by
+    /// spec.permissions of its own it does not bound: permissions.allowed of the policy does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed: Option<Vec<String>>,

@@ -235,3 +235,35 @@ async fn the_policies_among_the_examples_are_accepted() {
     }
     assert!(policies.len() >= 4);
 }
+
+/// A role of its own choice is not all that a token can do: it can name permissions too.
+#[tokio::test(start_paused = true)]
+async fn what_the_examples_call_reading_is_reading() {
+    let cluster = Cluster::start().await;
+    let text = include_str!("../../../examples/policies.yaml");
+    let policies: Vec<TokenPolicy> = serde_saphyr::from_multiple(text).unwrap();
+    let personal = policies
+        .iter()
+        .find(|policy| policy.metadata.name.as_deref() == Some("personal"))
+        .unwrap();
+    cluster
+        .organisation(json!({
+            "roles": [{ "name": "Reader", "permissions": ["orders:read"] }],
+            "members": [{ "kind": "User", "name": "zoe", "role": "Reader" }],
+        }))
+        .await;
+    cluster
+        .policies()
+        .create(&PostParams::default(), personal)
+        .await
+        .unwrap();
+    cluster.idle().await;
+    for (name, role, permissions, status) in [
+        ("reads", json!("Reader"), json!([]), "True"),
+        ("does-all", json!(null), json!(["*"]), "False"),
+        ("reads-and-writes", json!("Reader"), json!(["orders:write"]), "False"),
+    ] {
+        let own = json!({ "type": "Personal", "user": "zoe", "role": role, "permissions": permissions });
+        assert_eq!(cluster.issue(name, own).await.ready().0, status, "{name}");
+    }
+}
