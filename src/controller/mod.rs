@@ -152,7 +152,7 @@ impl Controller {
         let opened = wiring.gate.opened().inspect(move |open| {
             if *open {
                 metrics.set_ready();
-                let tokens: usize = stores.tokens.iter().map(Store::len).sum();
+                let tokens: usize = stores.tokens.iter().map(|store| store.len()).sum();
                 let (organisations, policies) = (stores.organisations.len(), stores.policies.len());
                 tracing::info!(tokens, organisations, policies, "ready");
             }
