@@ -13,14 +13,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
-use kube::{Config, client::ConfigExt};
+use http::{Request, Response, Uri, uri::PathAndQuery};
+use http_body_util::{BodyExt, Limited};
+use kube::{Client, Config, client::Body};
 use opentelemetry::{Key, trace::TracerProvider};
-use opentelemetry_http::{HttpClient, HttpError, hyper::HyperClient};
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::timeout};
 use tracing::Subscriber;
 use tracing_subscriber::{Layer, filter::FilterFn, registry::LookupSpan};
 
@@ -31,6 +32,8 @@ use super::{
 
 /// How long an export may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What a collector says at most.
+const LONGEST_ANSWER: usize = 64 * 1024;
 /// How long the end waits for the last spans.
 const LAST_SPANS: Duration = Duration::from_secs(2);
 
@@ -58,14 +61,14 @@ impl Traces {
             fails: AtomicBool::default(),
         });
         let invalid = |error: &dyn fmt::Display| InvalidTraces::Exporter(error.to_string());
-        let connector = tls(settings)?.rustls_https_connector().map_err(|error| {
+        let client = Client::try_from(config(settings)?).map_err(|error| {
             invalid(&format_args!(
                 "{}. OTEL_EXPORTER_OTLP_CERTIFICATE can name a PEM file to verify the collector by",
                 chain(&error)
             ))
         })?;
-        let client = Watched {
-            inner: Arc::new(HyperClient::new(connector, TIMEOUT, None)),
+        let client = Posting {
+            client,
             runtime: Handle::current(),
             health: health.clone(),
         };
@@ -113,9 +116,14 @@ impl Traces {
     }
 }
 
-/// What the collector is verified by, in the form in which the client for the API server takes it.
-fn tls(settings: &Settings) -> Result<Config, InvalidTraces> {
-    let mut config = Config::new(settings.url.clone());
+/// How the client for the API server reaches the collector: another client would be as large once more.
+fn config(settings: &Settings) -> Result<Config, InvalidTraces> {
+    let mut origin = settings.url.clone().into_parts();
+    origin.path_and_query = Some(PathAndQuery::from_static("/"));
+    let origin = Uri::from_parts(origin).map_err(|error| InvalidTraces::Exporter(error.to_string()))?;
+    let mut config = Config::new(origin);
+    // The exporter tries again by itself.
+    config.default_retry = false;
     config.root_cert = match &settings.certificate {
         // Not asked for, and the machine may have none.
         _ if settings.url.scheme_str() == Some("http") => Some(Vec::new()),
@@ -170,14 +178,21 @@ impl Health {
 }
 
 /// A client whose requests are made on a runtime, wherever they are asked for, and whose failures are told.
-#[derive(Debug)]
-struct Watched<C> {
-    inner: Arc<C>,
+struct Posting {
+    client: Client,
     runtime: Handle,
     health: Arc<Health>,
 }
 
-impl<C: HttpClient + 'static> HttpClient for Watched<C> {
+impl fmt::Debug for Posting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Posting")
+            .field("health", &self.health)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpClient for Posting {
     fn send_bytes<'client, 'sending>(
         &'client self,
         request: Request<Bytes>,
@@ -186,10 +201,12 @@ impl<C: HttpClient + 'static> HttpClient for Watched<C> {
         'client: 'sending,
         Self: 'sending,
     {
-        let client = self.inner.clone();
-        let sending = self.runtime.spawn(async move { client.send_bytes(request).await });
+        let client = self.client.clone();
+        let posting = self
+            .runtime
+            .spawn(async move { timeout(TIMEOUT, post(client, request)).await? });
         Box::pin(async move {
-            let answer = sending.await?;
+            let answer = posting.await?;
             match &answer {
                 Ok(response) if response.status().is_success() => self.health.succeeded(),
                 Ok(response) => self.health.failed(&format_args!("it answered {}", response.status())),
@@ -200,8 +217,42 @@ impl<C: HttpClient + 'static> HttpClient for Watched<C> {
     }
 }
 
-/// An error with what brought it about.
+async fn post(client: Client, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    let (head, body) = client.send(request.map(Body::from)).await?.into_parts();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await?.to_bytes();
+    Ok(Response::from_parts(head, body))
+}
+
+/// An error with what brought it about, as far as it does not say that itself.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes
+        .map(ToString::to_string)
+        .fold(error.to_string(), |said, cause| match said.contains(&cause) {
+            true => said,
+            false => format!("{said}: {cause}"),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failure {
+        #[error("it is broken")]
+        Broken,
+        #[error("cannot connect")]
+        Silent(#[source] Box<Self>),
+        #[error("failed: {0}")]
+        Telling(#[source] Box<Self>),
+    }
+
+    #[test]
+    fn what_brought_an_error_about_is_said_once() {
+        let silent = Failure::Silent(Failure::Broken.into());
+        assert_eq!(chain(&silent), "cannot connect: it is broken");
+        let telling = Failure::Telling(silent.into());
+        assert_eq!(chain(&telling), "failed: cannot connect: it is broken");
+    }
 }
