@@ -8,9 +8,11 @@ RUN cargo install --locked cargo-auditable@0.7.7
 
 WORKDIR /source
 COPY . .
-# The target is named so that only the binary is static, and not what the compiler loads.
+# The target is named so that only the binary is static, and not what the compiler loads. A static binary finds no getrandom
+# to load, and would read /dev/urandom: it asks the kernel itself instead.
 RUN target="$(rustc --print host-tuple)" \
-    && RUSTFLAGS='-C target-feature=+crt-static' cargo auditable build --release --locked --package tokenwright \
+    && export RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"' \
+    && CARGO_PROFILE_RELEASE_STRIP=symbols cargo auditable build --release --locked --package tokenwright \
         --no-default-features --target "$target" \
     && cp "target/$target/release/tokenwright" /tokenwright \
     && /tokenwright --version

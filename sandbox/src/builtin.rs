@@ -14,13 +14,39 @@ use serde_json::{Value, json};
 pub(crate) const REFERENCES: &str = "#/components/schemas/";
 pub(crate) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
-struct Schemas {
+/// Some of them, by their names.
+pub(crate) struct Schemas {
     /// The name of the schema of a (group, kind).
     names: BTreeMap<(&'static str, &'static str), String>,
     definitions: BTreeMap<String, Value>,
 }
 
-static SCHEMAS: LazyLock<Schemas> = LazyLock::new(generate);
+impl Schemas {
+    /// The name of the schema of a builtin kind.
+    pub(crate) fn name(&self, group: &str, kind: &str) -> Option<&str> {
+        self.names
+            .iter()
+            .find(|((of_group, of_kind), _)| *of_group == group && *of_kind == kind)
+            .map(|(_, name)| name.as_str())
+    }
+
+    /// A schema by its name.
+    pub(crate) fn definition(&self, name: &str) -> Option<&Value> {
+        self.definitions.get(name)
+    }
+}
+
+/// Those of the builtin kinds that are served.
+pub(crate) fn kinds() -> &'static Schemas {
+    static KINDS: LazyLock<Schemas> = LazyLock::new(generate_kinds);
+    &KINDS
+}
+
+/// Those of the metadata of every kind. Apart, so that a program which asks for no others does not carry them.
+pub(crate) fn metadata() -> &'static Schemas {
+    static METADATA: LazyLock<Schemas> = LazyLock::new(|| Collector::new().generate());
+    &METADATA
+}
 
 struct Collector {
     generator: SchemaGenerator,
@@ -28,18 +54,43 @@ struct Collector {
 }
 
 impl Collector {
+    /// With the metadata of objects, which every kind has.
+    fn new() -> Self {
+        let mut generator = SchemaSettings::openapi3().into_generator();
+        let _ = generator.subschema_for::<meta::v1::ObjectMeta>();
+        let names = BTreeMap::new();
+        Self { generator, names }
+    }
+
     fn add<T: JsonSchema>(&mut self, group: &'static str, kind: &'static str) {
         let _ = self.generator.subschema_for::<T>();
         self.names.insert((group, kind), T::schema_name().into_owned());
     }
+
+    fn generate(mut self) -> Schemas {
+        let generated = self.generator.take_definitions(false).into_iter();
+        let definitions = generated.map(|(name, mut schema)| {
+            wrap_references(&mut schema);
+            // The library's types always have metadata; manifests need not.
+            if let Some(required) = schema["required"].as_array_mut() {
+                required.retain(|field| field != "metadata");
+            }
+            if schema["required"].as_array().is_some_and(Vec::is_empty)
+                && let Some(schema) = schema.as_object_mut()
+            {
+                schema.remove("required");
+            }
+            (name, schema)
+        });
+        Schemas {
+            definitions: definitions.collect(),
+            names: self.names,
+        }
+    }
 }
 
-fn generate() -> Schemas {
-    let settings = SchemaSettings::openapi3();
-    let mut all = Collector {
-        generator: settings.into_generator(),
-        names: BTreeMap::new(),
-    };
+fn generate_kinds() -> Schemas {
+    let mut all = Collector::new();
     all.add::<api::core::v1::Namespace>("", "Namespace");
     all.add::<api::core::v1::Secret>("", "Secret");
     all.add::<api::core::v1::ConfigMap>("", "ConfigMap");
@@ -71,28 +122,7 @@ fn generate() -> Schemas {
     all.add::<api::authentication::v1::SelfSubjectReview>("authentication.k8s.io", "SelfSubjectReview");
     all.add::<apiextensions::v1::CustomResourceDefinition>("apiextensions.k8s.io", "CustomResourceDefinition");
     let _ = all.generator.subschema_for::<meta::v1::ListMeta>();
-    let definitions = all
-        .generator
-        .take_definitions(false)
-        .into_iter()
-        .map(|(name, mut schema)| {
-            wrap_references(&mut schema);
-            // The library's types always have metadata; manifests need not.
-            if let Some(required) = schema["required"].as_array_mut() {
-                required.retain(|field| field != "metadata");
-            }
-            if schema["required"].as_array().is_some_and(Vec::is_empty)
-                && let Some(schema) = schema.as_object_mut()
-            {
-                schema.remove("required");
-            }
-            (name, schema)
-        })
-        .collect();
-    Schemas {
-        names: all.names,
-        definitions,
-    }
+    all.generate()
 }
 
 /// Puts each reference with something beside it into an `allOf`, the only place where a reader looks at both.
@@ -110,18 +140,4 @@ fn wrap_references(schema: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(wrap_references),
         _ => {}
     }
-}
-
-/// The name of the schema of a builtin kind.
-pub(crate) fn name(group: &str, kind: &str) -> Option<&'static str> {
-    SCHEMAS
-        .names
-        .iter()
-        .find(|((of_group, of_kind), _)| *of_group == group && *of_kind == kind)
-        .map(|(_, name)| name.as_str())
-}
-
-/// A schema by its name.
-pub(crate) fn definition(name: &str) -> Option<&'static Value> {
-    SCHEMAS.definitions.get(name)
 }

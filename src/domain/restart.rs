@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::{
-    apps::v1::{DaemonSet, Deployment, StatefulSet},
-    core::v1::PodTemplateSpec,
-};
+use kube::api::DynamicObject;
+use serde_json::Value;
 
 use super::credential::Digest;
 use crate::api::{ApiToken, GROUP};
@@ -37,65 +35,78 @@ pub struct Rollout {
 
 impl Rollout {
     /// Of a Deployment.
-    pub fn of_deployment(found: &Deployment) -> Self {
-        let spec = found.spec.as_ref();
-        let status = found.status.clone().unwrap_or_default();
-        let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
-        let updated = status.updated_replicas.unwrap_or_default();
+    pub fn of_deployment(found: &DynamicObject) -> Self {
+        let wanted = found.number("/spec/replicas").unwrap_or(1);
+        let status = |field| found.number(&format!("/status/{field}")).unwrap_or_default();
+        let updated = status("updatedReplicas");
         Self {
-            template_annotations: annotations(spec.map(|spec| &spec.template)),
-            finished: status.observed_generation >= found.metadata.generation
+            template_annotations: found.template_annotations(),
+            finished: found.is_observed()
                 && updated >= wanted
-                && status.replicas.unwrap_or_default() <= updated
-                && status.available_replicas.unwrap_or_default() >= updated,
+                && status("replicas") <= updated
+                && status("availableReplicas") >= updated,
         }
     }
 
     /// Of a StatefulSet. One that is updated by hand (OnDelete) or in part (a partition) is not waited for further than
     /// its own strategy goes.
-    pub fn of_stateful_set(found: &StatefulSet) -> Self {
-        let spec = found.spec.as_ref();
-        let status = found.status.clone().unwrap_or_default();
-        let strategy = spec.and_then(|spec| spec.update_strategy.as_ref());
-        let on_delete = strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("OnDelete");
-        let partition = strategy
-            .and_then(|strategy| strategy.rolling_update.as_ref())
-            .and_then(|rolling| rolling.partition)
-            .unwrap_or_default();
-        let wanted = spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    pub fn of_stateful_set(found: &DynamicObject) -> Self {
+        let wanted = found.number("/spec/replicas").unwrap_or(1);
+        let partition = found.number("/spec/updateStrategy/rollingUpdate/partition");
+        let status = |field| found.number(&format!("/status/{field}")).unwrap_or_default();
         Self {
-            template_annotations: annotations(spec.map(|spec| &spec.template)),
-            finished: status.observed_generation >= found.metadata.generation
-                && (on_delete
-                    || (status.updated_replicas.unwrap_or_default() >= wanted - partition
-                        && status.ready_replicas.unwrap_or_default() >= wanted)),
+            template_annotations: found.template_annotations(),
+            finished: found.is_observed()
+                && (found.is_updated_by_hand()
+                    || (status("updatedReplicas") >= wanted - partition.unwrap_or_default()
+                        && status("readyReplicas") >= wanted)),
         }
     }
 
     /// Of a DaemonSet.
-    pub fn of_daemon_set(found: &DaemonSet) -> Self {
-        let spec = found.spec.as_ref();
-        let status = found.status.clone().unwrap_or_default();
-        let on_delete = spec
-            .and_then(|spec| spec.update_strategy.as_ref())
-            .and_then(|strategy| strategy.type_.as_deref())
-            == Some("OnDelete");
-        let wanted = status.desired_number_scheduled;
+    pub fn of_daemon_set(found: &DynamicObject) -> Self {
+        let status = |field| found.number(&format!("/status/{field}")).unwrap_or_default();
+        let wanted = status("desiredNumberScheduled");
         Self {
-            template_annotations: annotations(spec.map(|spec| &spec.template)),
-            finished: status.observed_generation >= found.metadata.generation
-                && (on_delete
-                    || (status.updated_number_scheduled.unwrap_or_default() >= wanted
-                        && status.number_available.unwrap_or_default() >= wanted)),
+            template_annotations: found.template_annotations(),
+            finished: found.is_observed()
+                && (found.is_updated_by_hand()
+                    || (status("updatedNumberScheduled") >= wanted && status("numberAvailable") >= wanted)),
         }
     }
 }
 
-fn annotations(template: Option<&PodTemplateSpec>) -> BTreeMap<String, String> {
-    template
-        .and_then(|template| template.metadata.as_ref())
-        .and_then(|metadata| metadata.annotations.clone())
-        .unwrap_or_default()
+/// What is read of a workload. Not all of it: a pod template is large, in an object as in the code that would read it, and
+/// nothing in it should keep a token from being replaced.
+trait Workload {
+    fn number(&self, pointer: &str) -> Option<i64>;
+    fn template_annotations(&self) -> BTreeMap<String, String>;
+    fn is_observed(&self) -> bool;
+    fn is_updated_by_hand(&self) -> bool;
+}
+
+impl Workload for DynamicObject {
+    fn number(&self, pointer: &str) -> Option<i64> {
+        self.data.pointer(pointer)?.as_i64()
+    }
+
+    fn template_annotations(&self) -> BTreeMap<String, String> {
+        let annotations = self.data.pointer("/spec/template/metadata/annotations");
+        let annotations = annotations.and_then(Value::as_object).into_iter().flatten();
+        let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        annotations.filter_map(text).collect()
+    }
+
+    /// Whether the status is of the spec.
+    fn is_observed(&self) -> bool {
+        self.number("/status/observedGeneration") >= self.metadata.generation
+    }
+
+    fn is_updated_by_hand(&self) -> bool {
+        self.data
+            .pointer("/spec/updateStrategy/type")
+            .is_some_and(|name| name == "OnDelete")
+    }
 }
 
 #[cfg(test)]

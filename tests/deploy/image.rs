@@ -25,6 +25,12 @@ fn the_image_holds_one_binary_that_runs_as_the_pods_say() {
     }
 }
 
+/// Linked statically, the library finds no `getrandom` and opens a device, without which no token could be made.
+#[test]
+fn the_image_needs_no_device_for_random_numbers() {
+    assert!(read("Dockerfile").contains(r#"--cfg getrandom_backend="linux_getrandom""#));
+}
+
 #[test]
 fn the_image_is_built_by_a_compiler_that_is_new_enough() {
     let dockerfile = read("Dockerfile");

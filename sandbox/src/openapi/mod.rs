@@ -36,7 +36,7 @@ impl Resource {
 
     /// The name of its schema: `dev.example.v1.Widget` for a custom resource of `example.dev`.
     fn schema_name(&self) -> String {
-        if let Some(name) = builtin::name(&self.group, &self.kind) {
+        if let Some(name) = builtin::kinds().name(&self.group, &self.kind) {
             return name.to_owned();
         }
         let mut parts: Vec<&str> = self.group.split('.').rev().collect();
@@ -161,7 +161,7 @@ fn add_with_references(name: &str, components: &mut Map<String, Value>) {
     if components.contains_key(name) {
         return;
     }
-    let Some(schema) = builtin::definition(name) else {
+    let Some(schema) = builtin::kinds().definition(name) else {
         return;
     };
     components.insert(name.to_owned(), schema.clone());

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::Value;
 
-use crate::builtin::{self, OBJECT_META, REFERENCES};
+use crate::builtin::{self, OBJECT_META, REFERENCES, Schemas};
 
 /// Removes the fields that a builtin kind does not have, and answers their paths, sorted. Kinds that are not known
 /// here keep all of theirs.
@@ -13,11 +13,12 @@ use crate::builtin::{self, OBJECT_META, REFERENCES};
 /// `Secret in version "v1" cannot be handled as a Secret: `.
 pub fn decode_builtin(group: &str, kind: &str, object: &mut Value) -> Result<Vec<String>, String> {
     // The schema of schemas refers to itself in ways that are checked where definitions are.
-    let name = builtin::name(group, kind).filter(|_| kind != "CustomResourceDefinition");
-    let Some((name, schema)) = name.and_then(|name| Some((name, builtin::definition(name)?))) else {
+    let kinds = builtin::kinds();
+    let name = kinds.name(group, kind).filter(|_| kind != "CustomResourceDefinition");
+    let Some((name, schema)) = name.and_then(|name| Some((name, kinds.definition(name)?))) else {
         return decode_metadata(object);
     };
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(kinds);
     reader.read(schema, short(name), object, "", "")?;
     reader.unknown.sort();
     Ok(reader.unknown)
@@ -28,16 +29,17 @@ pub fn decode_builtin(group: &str, kind: &str, object: &mut Value) -> Result<Vec
 /// # Errors
 /// The first value of a wrong type, worded as by [`decode_builtin`].
 pub fn decode_metadata(object: &mut Value) -> Result<Vec<String>, String> {
-    let mut reader = Reader::default();
-    if let (Some(schema), Some(metadata)) = (builtin::definition(OBJECT_META), object.get_mut("metadata")) {
+    let schemas = builtin::metadata();
+    let mut reader = Reader::new(schemas);
+    if let (Some(schema), Some(metadata)) = (schemas.definition(OBJECT_META), object.get_mut("metadata")) {
         reader.read(schema, "ObjectMeta", metadata, "metadata", "")?;
     }
     reader.unknown.sort();
     Ok(reader.unknown)
 }
 
-#[derive(Default)]
 struct Reader {
+    schemas: &'static Schemas,
     unknown: Vec<String>,
 }
 
@@ -55,6 +57,11 @@ fn join(path: &str, name: &str) -> String {
 }
 
 impl Reader {
+    fn new(schemas: &'static Schemas) -> Self {
+        let unknown = Vec::new();
+        Self { schemas, unknown }
+    }
+
     /// Reads a value: `path` names it with the positions in lists, `plain_path` without.
     fn read(
         &mut self,
@@ -70,7 +77,7 @@ impl Reader {
             if short(name) == "Quantity" && value.is_number() {
                 return Ok(());
             }
-            return match builtin::definition(name) {
+            return match self.schemas.definition(name) {
                 Some(schema) if is_struct(schema) && value.is_object() => {
                     self.read(schema, short(name), value, path, plain_path)
                 }

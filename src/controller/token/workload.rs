@@ -2,11 +2,9 @@
 
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use kube::{
-    Api, Resource, ResourceExt,
-    api::{Patch, PatchParams},
-    core::NamespaceResourceScope,
+    Api, ResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::super::{Context, Error};
@@ -57,15 +55,15 @@ pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Cont
     let (key, value) = stamp(token, id);
     let patch = Patch::Merge(json!({ "spec": { "template": { "metadata": { "annotations": { key: value } } } } }));
     let namespace = token.namespace().unwrap_or_default();
+    let params = PatchParams {
+        field_manager: Some(RESTART_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     let mut failure = None;
     // All of them are tried: one that cannot be restarted does not keep the others from it.
     for workload in workloads {
-        let result = match workload.kind {
-            WorkloadKind::Deployment => apply::<Deployment>(ctx, &namespace, &workload.name, &patch).await,
-            WorkloadKind::StatefulSet => apply::<StatefulSet>(ctx, &namespace, &workload.name, &patch).await,
-            WorkloadKind::DaemonSet => apply::<DaemonSet>(ctx, &namespace, &workload.name, &patch).await,
-        };
-        match result {
+        let api = api(ctx, &namespace, workload.kind);
+        match api.patch_metadata(&workload.name, &params, &patch).await {
             Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
                 failure = Some(Error::api("restart a workload")(error));
             }
@@ -78,41 +76,25 @@ pub(super) async fn restart(token: &ApiToken, workloads: &[Workload], ctx: &Cont
     failure.map_or(Ok(()), Err)
 }
 
-async fn apply<K>(ctx: &Context, namespace: &str, name: &str, patch: &Patch<serde_json::Value>) -> kube::Result<()>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
-    let params = PatchParams {
-        field_manager: Some(RESTART_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    api.patch_metadata(name, &params, patch).await.map(drop)
-}
-
 async fn look(ctx: &Context, namespace: &str, workload: &Workload) -> Result<Option<Rollout>, Error> {
-    match workload.kind {
-        WorkloadKind::Deployment => get(ctx, namespace, &workload.name, Rollout::of_deployment).await,
-        WorkloadKind::StatefulSet => get(ctx, namespace, &workload.name, Rollout::of_stateful_set).await,
-        WorkloadKind::DaemonSet => get(ctx, namespace, &workload.name, Rollout::of_daemon_set).await,
-    }
+    let rollout = match workload.kind {
+        WorkloadKind::Deployment => Rollout::of_deployment,
+        WorkloadKind::StatefulSet => Rollout::of_stateful_set,
+        WorkloadKind::DaemonSet => Rollout::of_daemon_set,
+    };
+    let api = api(ctx, namespace, workload.kind);
+    let found = api.get_opt(&workload.name).await;
+    let found = found.map_err(Error::api("look at a workload to restart"))?;
+    Ok(found.as_ref().map(rollout))
 }
 
-async fn get<K>(
-    ctx: &Context,
-    namespace: &str,
-    name: &str,
-    rollout: impl Fn(&K) -> Rollout,
-) -> Result<Option<Rollout>, Error>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
-{
-    let api: Api<K> = Api::namespaced(ctx.client.clone(), namespace);
-    let found = api
-        .get_opt(name)
-        .await
-        .map_err(Error::api("look at a workload to restart"))?;
-    Ok(found.as_ref().map(rollout))
+fn api(ctx: &Context, namespace: &str, kind: WorkloadKind) -> Api<DynamicObject> {
+    let resource = match kind {
+        WorkloadKind::Deployment => ApiResource::erase::<Deployment>(&()),
+        WorkloadKind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+        WorkloadKind::DaemonSet => ApiResource::erase::<DaemonSet>(&()),
+    };
+    Api::namespaced_with(ctx.client.clone(), namespace, &resource)
 }
 
 /// The id of the credential that the workloads have yet to take up.
