@@ -196,10 +196,10 @@ fn take(set: &mut Set, file: &File, node: Node, namespace: Option<&str>, finding
         findings.push(source.finding(Severity::Error, Rule::InvalidField, &field, why));
         return;
     }
-    if known.namespaced {
-        if let (Some(namespace), Some(metadata)) = (&source.name.namespace, value["metadata"].as_object_mut()) {
-            metadata.insert("namespace".to_owned(), json!(namespace));
-        }
+    if known.namespaced
+        && let (Some(namespace), Some(metadata)) = (&source.name.namespace, value["metadata"].as_object_mut())
+    {
+        metadata.insert("namespace".to_owned(), json!(namespace));
     }
     match source.name.kind.as_str() {
         "Organisation" => set.organisations.push(Found::new(source, value)),

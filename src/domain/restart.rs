@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    fn deployment(status: serde_json::Value) -> Rollout {
+    fn deployment(status: Value) -> Rollout {
         let template = json!({ "metadata": { "annotations": { "a": "b" } }, "spec": { "containers": [] } });
         Rollout::of_deployment(
             &serde_json::from_value(json!({

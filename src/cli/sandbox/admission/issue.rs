@@ -44,7 +44,8 @@ pub(super) fn judge(
         _ => "",
     };
     let mut may = |verb| authorizer.allows(verb, GROUP, "organisations", "", organisation);
-    if !may("issue") && !(owner == user && may("issue-personal")) {
+    let may_issue = may("issue") || owner == user && may("issue-personal");
+    if !may_issue {
         return Err(refusal(user, request.operation, owner, organisation));
     }
     let orphans = |object: Option<&Value>| object.is_some_and(|object| finalizers(object).any(|it| it == ORPHAN));
