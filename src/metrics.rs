@@ -178,7 +178,7 @@ impl Metrics {
         );
         registry.register(
             "rotations_overdue",
-            "ApiTokens whose credential should have been replaced five minutes ago",
+            "ApiTokens whose credential should have been replaced five minutes ago, also when it has ended since; not those that are suspended or that a policy refuses",
             self.overdue.clone(),
         );
         registry.register(
