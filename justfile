@@ -23,6 +23,10 @@ crds:
 reference:
     WRITE_REFERENCE=yes cargo test --test deploy reference::the_reference
 
+# Play the session of docs/session.svg anew, and draw it. Needs curl, and port 9000.
+picture:
+    WRITE_PICTURE=yes cargo test --test kubectl the_picture_is_drawn
+
 # Licences and sources of the dependencies.
 deny:
     cargo deny check licenses bans sources

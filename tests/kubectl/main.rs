@@ -10,6 +10,7 @@ mod binary;
 mod http;
 mod leader;
 mod members;
+mod picture;
 mod process;
 mod question;
 mod rows;
