@@ -36,8 +36,20 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
     kubectl.ok(binding.into_iter().chain(space)).await;
 
     let manifest = "apiVersion: tokenwright.dev/v1alpha1\nkind: ApiToken\nmetadata: {name: t, namespace: admission-probe}\nspec: {organisation: acme, role: Admin}\n";
-    let made = kubectl.run_with(["create", "--filename", "-"], manifest).await;
-    allowed(&made);
+    // The stamp holds up everything until the API server has learnt the kind by itself, a moment after the definition.
+    let created = async {
+        loop {
+            let made = kubectl.run_with(["create", "--filename", "-"], manifest).await;
+            if !made
+                .stderr
+                .contains("There can be a delay between when CustomResourceDefinitions are created")
+            {
+                break made;
+            }
+        }
+    };
+    let made = tokio::time::timeout(LIMIT, created).await;
+    allowed(&made.expect("the API server never learns the kind"));
     let used = r#"{"status":{"rotations":7}}"#;
     let status = [
         "patch",
