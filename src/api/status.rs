@@ -63,12 +63,12 @@ pub struct ApiTokenStatus {
 
     /// When and from where the token was last used. Written by the verifier, at most once in its --last-used-interval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used: Option<Sighting>,
+    pub last_used: Option<Box<Sighting>>,
 
     /// When and from where a credential that has been replaced was presented last, and refused. Written by the verifier
     /// as lastUsed is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_reuse: Option<Sighting>,
+    pub last_reuse: Option<Box<Sighting>>,
 
     /// How many times the credential was replaced by a new one.
     #[serde(default)]

@@ -1,5 +1,6 @@
 use std::{
     borrow::Cow,
+    cell::LazyCell,
     collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -7,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
-    Client, ResourceExt,
+    Client, Resource, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
     runtime::reflector::{ObjectRef, Store},
 };
@@ -69,8 +70,8 @@ pub(super) struct Memory {
     pub(super) counts_due: HashMap<(Cow<'static, str>, String), Instant>,
     /// What was told of the tokens that violate a policy, by its name.
     pub(super) told: HashMap<String, Told>,
-    /// The order of the tokens in the stores.
-    pub(super) seniority: Seniority,
+    /// The order of the tokens in the stores, while a policy limits how many there may be.
+    pub(super) seniority: Option<Seniority>,
     pub(super) rights: rights::Memory,
 }
 
@@ -123,11 +124,13 @@ impl Memory {
     /// Forgets everything about ApiTokens that are not among these, which are all there are. Their deletion may not have
     /// been seen, and `minted` holds what nobody may know any more.
     pub(super) fn forget_others(&mut self, tokens: &[Arc<DeserializeGuard<ApiToken>>]) {
-        let uids: HashSet<String> = tokens.iter().filter_map(|token| token.uid()).collect();
-        let keys: HashSet<Key> = tokens.iter().filter_map(|token| secret_key(token)).collect();
-        self.minted.retain(|uid, _| uids.contains(uid));
-        self.written.retain(|uid, _| uids.contains(uid));
-        self.denied.retain(|uid, _| uids.contains(uid));
+        let uids: HashSet<&str> = tokens.iter().filter_map(|token| token.meta().uid.as_deref()).collect();
+        // Not for the first list, when nothing has been read yet.
+        let keys: LazyCell<HashSet<Key>, _> =
+            LazyCell::new(|| tokens.iter().filter_map(|token| secret_key(token)).collect());
+        self.minted.retain(|uid, _| uids.contains(&**uid));
+        self.written.retain(|uid, _| uids.contains(&**uid));
+        self.denied.retain(|uid, _| uids.contains(&**uid));
         // Those of organisations and policies go too; they are tried once more, and fail again or not.
         self.backoffs.forget_unless(|uid| uids.contains(uid));
         self.rights.forget_unless(|uid| uids.contains(uid));
@@ -203,6 +206,19 @@ impl Context {
         policies
     }
 
+    /// Whether a policy limits how many tokens there may be, as far as the watch has shown them and they can be read.
+    pub(super) fn limits_tokens(&self) -> bool {
+        let policies = self.stores.policies.state();
+        policies
+            .iter()
+            .any(|policy| policy.0.as_ref().is_ok_and(|policy| policy.spec.max_tokens.is_some()))
+    }
+
+    /// All ApiTokens, as far as the watches have shown them.
+    pub(super) fn tokens(&self) -> Vec<Arc<DeserializeGuard<ApiToken>>> {
+        self.stores.tokens.iter().flat_map(|store| store.state()).collect()
+    }
+
     /// The labels of a namespace.
     pub(super) fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
         self.stores
@@ -242,7 +258,6 @@ impl Policies {
 
 #[cfg(test)]
 mod tests {
-    use kube::Resource;
     use serde_json::json;
     use tokio::time::Instant;
 

@@ -72,7 +72,7 @@ async fn tend(organisation: &Organisation, ctx: &Context) -> Result<Action, Erro
 
 fn count(organisation: &Organisation, ctx: &Context, now: Timestamp) -> (TokenCounts, Option<Timestamp>) {
     let name = organisation.name_any();
-    let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
+    let tokens = ctx.tokens();
     let its = tokens
         .iter()
         .filter_map(|token| token.0.as_ref().ok())

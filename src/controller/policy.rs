@@ -71,7 +71,7 @@ fn survey(policy: &TokenPolicy, ctx: &Context, now: Timestamp) -> (Survey, Vec<R
     let organisations = ctx.stores.organisations.state();
     let namespaces = ctx.stores.namespaces.state();
     let policies = ctx.stores.policies.state();
-    let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
+    let tokens = ctx.tokens();
     let names: Vec<String> = policies.iter().map(|policy| policy.name_any()).collect();
     let landscape = Landscape {
         organisations: organisations

@@ -46,7 +46,9 @@ pub(super) enum Verified {
 /// Both of these for every Secret of which there is either.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    known: HashMap<Key, Known>,
+    /// By namespace and name. There can be thousands in a namespace, which each would repeat, and a map has up to twice as
+    /// many places as entries, so that what is in them is elsewhere.
+    known: HashMap<Box<str>, HashMap<Box<str>, Box<Known>>>,
     /// How many lists have begun.
     lists: u32,
     /// The list of each scope that is coming in: what is not in it is gone when it is complete.
@@ -63,15 +65,37 @@ struct Known {
 
 impl Secrets {
     pub(super) fn seen(&self, key: &Key) -> Option<&Seen> {
-        self.known.get(key)?.seen.as_ref()
+        self.get(key)?.seen.as_ref()
     }
 
     pub(super) fn verified(&self, key: &Key) -> Option<&Verified> {
-        self.known.get(key)?.verified.as_ref()
+        self.get(key)?.verified.as_ref()
+    }
+
+    fn get(&self, (namespace, name): &Key) -> Option<&Known> {
+        Some(self.known.get(&**namespace)?.get(&**name)?)
+    }
+
+    fn get_mut(&mut self, (namespace, name): &Key) -> Option<&mut Known> {
+        Some(self.known.get_mut(&**namespace)?.get_mut(&**name)?)
+    }
+
+    fn get_or_insert(&mut self, key: &Key) -> &mut Known {
+        let (namespace, name) = (key.0.as_str().into(), key.1.as_str().into());
+        self.known.entry(namespace).or_default().entry(name).or_default()
+    }
+
+    fn remove(&mut self, (namespace, name): &Key) {
+        if let Some(names) = self.known.get_mut(&**namespace) {
+            names.remove(&**name);
+            if names.is_empty() {
+                self.known.remove(&**namespace);
+            }
+        }
     }
 
     pub(super) fn verify(&mut self, key: &Key, verified: Verified) {
-        self.known.entry(key.clone()).or_default().verified = Some(verified);
+        self.get_or_insert(key).verified = Some(verified);
     }
 
     /// Has it read again.
@@ -81,21 +105,23 @@ impl Secrets {
 
     /// Forgets what was read of a Secret whose ApiToken is gone. The Secret itself may stay and be shown by the watch.
     pub(super) fn forget(&mut self, key: &Key) {
-        if let Some(known) = self.known.get_mut(key) {
+        if let Some(known) = self.get_mut(key) {
             known.verified = None;
             if known.seen.is_none() {
-                self.known.remove(key);
+                self.remove(key);
             }
         }
     }
 
     /// Forgets what was read of the Secrets for which `wanted` does not hold.
     pub(super) fn forget_unless(&mut self, wanted: impl Fn(&Key) -> bool) {
-        self.known.retain(|key, known| {
-            if !wanted(key) {
-                known.verified = None;
-            }
-            known.seen.is_some() || known.verified.is_some()
+        self.known.retain(|namespace, names| {
+            names.retain(|name, known| {
+                let is_wanted = || wanted(&(namespace.to_string(), name.to_string()));
+                known.verified.take_if(|_| !is_wanted());
+                known.seen.is_some() || known.verified.is_some()
+            });
+            !names.is_empty()
         });
     }
 
@@ -124,7 +150,7 @@ impl Secrets {
     /// the watch can lag behind the answers. Returns whom that concerns: nobody if it was known, and otherwise whose it
     /// was, and whose it is.
     pub(super) fn observe(&mut self, key: &Key, secret: Seen) -> Vec<Seen> {
-        let known = self.known.entry(key.clone()).or_default();
+        let known = self.get_or_insert(key);
         let before = known.seen.clone();
         if before.as_ref() == Some(&secret) {
             return Vec::new();
@@ -143,7 +169,7 @@ impl Secrets {
     pub(super) fn gone(&mut self, key: &Key, uid: &str) -> Option<Seen> {
         let before = self.seen(key).cloned();
         if before.as_ref().is_some_and(|known| *known.uid == *uid) {
-            self.known.remove(key);
+            self.remove(key);
         }
         before
     }
@@ -157,8 +183,10 @@ impl Secrets {
     /// One Secret of that list. Returns whom it concerns, as [`observe`](Self::observe) does.
     fn list_item(&mut self, scope: &Option<String>, key: &Key, secret: Seen) -> Vec<Seen> {
         let concerned = self.observe(key, secret);
-        if let (Some(known), Some(list)) = (self.known.get_mut(key), self.coming.get(scope)) {
-            known.list = *list;
+        if let Some(list) = self.coming.get(scope).copied()
+            && let Some(known) = self.get_mut(key)
+        {
+            known.list = list;
         }
         concerned
     }
@@ -168,11 +196,17 @@ impl Secrets {
         let Some(list) = self.coming.remove(scope) else {
             return Vec::new();
         };
-        let in_scope = |key: &Key| scope.as_ref().is_none_or(|namespace| *namespace == key.0);
-        let gone = self
-            .known
-            .extract_if(|key, known| in_scope(key) && known.seen.is_some() && known.list != list);
-        gone.filter_map(|(key, known)| Some((key, known.seen?))).collect()
+        let in_scope = |namespace: &str| scope.as_ref().is_none_or(|scope| scope == namespace);
+        let mut all_gone = Vec::new();
+        self.known.retain(|namespace, names| {
+            if in_scope(namespace) {
+                let gone = names.extract_if(|_, known| known.seen.is_some() && known.list != list);
+                let gone = gone.filter_map(|(name, known)| Some(((namespace.to_string(), name.into()), known.seen?)));
+                all_gone.extend(gone);
+            }
+            !names.is_empty()
+        });
+        all_gone
     }
 }
 

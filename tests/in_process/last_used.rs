@@ -120,7 +120,7 @@ fn disturb(cluster: &Cluster, times: u64, fault: Fault) -> FaultHandle {
 }
 
 async fn last_used(cluster: &Cluster, name: &str) -> Option<Sighting> {
-    cluster.token(name).await.status().last_used.clone()
+    cluster.token(name).await.status().last_used.as_deref().cloned()
 }
 
 fn sighting(at: Timestamp, credential: u64) -> Sighting {
@@ -364,7 +364,7 @@ async fn a_replaced_credential_that_is_presented_is_reported_and_its_successor_w
     );
     assert_eq!(reuse_events(&cluster).await, [format!("Warning: {message}")]);
     let token = cluster.token("web").await;
-    assert_eq!(token.status().last_reuse, Some(seen));
+    assert_eq!(token.status().last_reuse.as_deref(), Some(&seen));
     let found = condition::find(&token.status().conditions, REUSE_DETECTED).unwrap();
     assert_eq!(
         (&*found.status, &*found.reason, &found.message),

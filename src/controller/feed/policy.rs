@@ -15,7 +15,7 @@ use kube::{
 };
 
 use super::{Context, Listed, Policies, Queues, changes_of, reference, send, slim, surroundings::changes};
-use crate::{api::TokenPolicySpec, watch::Watch};
+use crate::{api::TokenPolicySpec, domain::policy::Seniority, watch::Watch};
 
 /// What tokens are held to. None: nobody can read it.
 type Part = Option<TokenPolicySpec>;
@@ -38,6 +38,7 @@ pub(super) fn feed<'a>(
             // What it hits is in its status: that concerns no token.
             let changed = changes(&mut store, &event, spec_of);
             if !changed.is_empty() {
+                keep_seniority(ctx);
                 reconsider(
                     ctx,
                     &queues,
@@ -63,6 +64,15 @@ pub(super) fn feed<'a>(
 
 fn spec_of(policy: &Policies) -> Part {
     policy.0.as_ref().ok().map(|policy| policy.spec.clone())
+}
+
+/// Where tokens stand is known while it matters.
+fn keep_seniority(ctx: &Context) {
+    let seniority = ctx.limits_tokens().then(|| {
+        let known = ctx.memory().seniority.take();
+        known.unwrap_or_else(|| Seniority::of(ctx.tokens().iter().filter_map(|token| token.0.as_ref().ok())))
+    });
+    ctx.memory().seniority = seniority;
 }
 
 /// Has the tokens looked at again that any of these policies is for, as it was or is. One that cannot be read may be for

@@ -60,7 +60,7 @@ where
         Wake::Owner(..) | Wake::Named(..) => {}
         Wake::All => {
             ctx.memory().rights.lift_all(Instant::now());
-            for token in ctx.stores.tokens.iter().flat_map(|store| store.state()) {
+            for token in ctx.tokens() {
                 let assigned = |token: &ApiToken| token.spec.assignees.is_some();
                 let covered = namespace.is_none() || token.namespace() == namespace;
                 if covered && token.0.as_ref().is_ok_and(assigned) {

@@ -61,7 +61,7 @@ pub(super) fn feed<'a>(
                 Event::InitDone => {
                     // What the list no longer has is only seen in its absence: forget it and count anew. The stores of
                     // the other scopes are complete, or nothing of theirs has been worked on yet.
-                    let tokens: Vec<_> = ctx.stores.tokens.iter().flat_map(|store| store.state()).collect();
+                    let tokens = ctx.tokens();
                     ctx.memory().forget_others(&tokens);
                     stand_anew(ctx, &queues, &tokens);
                     for token in std::mem::take(&mut news) {
@@ -88,10 +88,14 @@ fn take_in(ctx: &Context, queue: &Requests<Tokens>, queues: &Queues, token: &Tok
 
 /// Takes in where a token stands, and has those looked at that lost or won a place by it.
 fn stand(ctx: &Context, queues: &Queues, before: Option<&Tokens>, after: Option<&Tokens>) {
-    let shifts = ctx.memory().seniority.change(readable(before), readable(after));
+    let change = |known: &mut Seniority| known.change(readable(before), readable(after));
+    let shifts = ctx.memory().seniority.as_mut().map_or_else(Vec::new, change);
     for shift in &shifts {
         for policy in counting(ctx, shift.organisation()) {
-            let concerned = ctx.memory().seniority.concerned(shift, &policy).cloned();
+            let memory = ctx.memory();
+            let known = memory.seniority.as_ref();
+            let concerned = known.and_then(|known| known.concerned(shift, &policy)).cloned();
+            drop(memory);
             if let Some(age) = concerned {
                 let token = ObjectRef::new(&age.name).within(&age.namespace);
                 let found = ctx.stores.tokens.iter().zip(&queues.tokens);
@@ -109,9 +113,15 @@ fn readable(token: Option<&Tokens>) -> Option<&ApiToken> {
 
 /// Takes in where all tokens stand.
 fn stand_anew(ctx: &Context, queues: &Queues, tokens: &[Arc<Tokens>]) {
+    if !ctx.limits_tokens() {
+        return;
+    }
     let seniority = Seniority::of(tokens.iter().filter_map(|token| token.0.as_ref().ok()));
-    let before = std::mem::replace(&mut ctx.memory().seniority, seniority);
-    let changed: HashSet<String> = ctx.memory().seniority.changed(&before).map(str::to_owned).collect();
+    let mut memory = ctx.memory();
+    let before = memory.seniority.take().unwrap_or_default();
+    let changed: HashSet<String> = seniority.changed(&before).map(str::to_owned).collect();
+    memory.seniority = Some(seniority);
+    drop(memory);
     let counted: HashSet<String> = changed
         .into_iter()
         .filter(|organisation| !counting(ctx, organisation).is_empty())

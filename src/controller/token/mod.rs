@@ -80,7 +80,7 @@ async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestam
         )
     };
     let policies = ctx.policies_for(&token.spec.organisation, token.spec.type_);
-    let older = ctx.memory().seniority.older(token);
+    let older = ctx.memory().seniority.as_ref().map(|known| known.older(token));
     let facts = Facts {
         organisation: organisation
             .as_ref()
@@ -88,7 +88,7 @@ async fn decide(token: &ApiToken, ctx: &Context) -> Result<(Plan, jiff::Timestam
             .map(|found| &found.spec),
         policies: &policies.readable(),
         unreadable_policy: policies.unreadable(),
-        older,
+        older: older.unwrap_or_default(),
         labels: &labels,
         secret,
         minted,

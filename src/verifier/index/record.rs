@@ -225,7 +225,7 @@ pub(super) fn encode(token: &ApiToken, profile: u32, namespace: u32, generation:
     let not_before = token.spec.not_before.as_ref().map(|at| ceil(at.0));
     let seconds = |sighting: &Sighting| sighting.at.0.as_second();
     let last_used = status.last_used.as_ref().map_or(0, |used| short(used.at.0));
-    let last_reuse = status.last_reuse.as_ref().map(seconds);
+    let last_reuse = status.last_reuse.as_deref().map(seconds);
 
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
     let mut bytes = vec![0; NEWS.start];

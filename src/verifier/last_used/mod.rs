@@ -50,8 +50,8 @@ impl Kind {
     /// What the status tells of it.
     pub(super) fn told(self, status: &ApiTokenStatus) -> Option<&Sighting> {
         match self {
-            Self::Reuse => status.last_reuse.as_ref(),
-            Self::Use => status.last_used.as_ref(),
+            Self::Reuse => status.last_reuse.as_deref(),
+            Self::Use => status.last_used.as_deref(),
         }
     }
 }

@@ -196,6 +196,26 @@ async fn the_oldest_tokens_have_their_place_and_the_next_takes_one_that_is_given
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_counts_the_tokens_that_are_there_when_it_comes_and_when_it_comes_again() {
+    let cluster = Cluster::start().await;
+    for name in ["a", "b", "c"] {
+        cluster.issue(name, json!({})).await;
+        cluster.pass(Duration::from_secs(2)).await;
+    }
+    cluster.policy("few", json!({ "maxTokens": 2 })).await;
+    assert_eq!(cluster.state("b").await.1, "Issued");
+    assert_eq!(cluster.state("c").await.1, "PolicyViolation");
+    cluster.delete_policy("few").await;
+    assert_eq!(cluster.state("c").await.1, "Issued");
+    // While nothing is limited one goes and another comes.
+    cluster.tokens().delete("a", &DeleteParams::default()).await.unwrap();
+    cluster.issue("d", json!({})).await;
+    cluster.policy("few", json!({ "maxTokens": 2 })).await;
+    assert_eq!(cluster.state("c").await.1, "Issued");
+    assert_eq!(cluster.state("d").await.1, "PolicyViolation");
+}
+
+#[tokio::test(start_paused = true)]
 async fn places_are_counted_right_after_a_restart_and_a_missed_deletion() {
     let mut cluster = Cluster::start().await;
     cluster.policy("few", json!({ "maxTokens": 1 })).await;

@@ -31,7 +31,7 @@ fn reused() -> World {
 }
 
 fn report(world: &mut World, when: &str) {
-    world.token.status.as_mut().unwrap().last_reuse = Some(sighting(when, 1));
+    world.token.status.as_mut().unwrap().last_reuse = Some(Box::new(sighting(when, 1)));
 }
 
 /// The condition's status, reason and message.
@@ -83,8 +83,8 @@ fn what_the_verifiers_report_is_carried_through_a_whole_life() {
     let mut world = World::new(json!({ "expiry": { "after": "2d" } }));
     world.settle();
     let status = world.token.status.as_mut().unwrap();
-    status.last_used = Some(sighting("2026-01-01T00:00:00Z", 1));
-    status.last_reuse = Some(sighting("2025-01-01T00:00:00Z", 1));
+    status.last_used = Some(Box::new(sighting("2026-01-01T00:00:00Z", 1)));
+    status.last_reuse = Some(Box::new(sighting("2025-01-01T00:00:00Z", 1)));
     let reported = (status.last_used.clone(), status.last_reuse.clone());
     world.writes.clear();
     world.settle();
