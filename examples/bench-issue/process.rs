@@ -88,7 +88,7 @@ pub(crate) async fn config(kubeconfig: &Path) -> Result<Config> {
 }
 
 /// What the process does that [`ControllerProcess`] starts.
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 pub(crate) async fn be_the_controller(kubeconfig: &Path, concurrency: Option<u16>) -> Result<ExitCode> {
     telemetry::init(LogFormat::Text, "warn", None);
     let (counter, metrics) = (Counter::default(), Arc::new(Metrics::default()));
