@@ -107,11 +107,6 @@ impl Backoffs {
         self.0.remove(uid);
     }
 
-    /// Forgets the failures of the objects for which `wanted` does not hold.
-    pub(super) fn forget_unless(&mut self, wanted: impl Fn(&str) -> bool) {
-        self.0.retain(|uid, _| wanted(uid));
-    }
-
     /// How often an object failed in a row.
     pub(super) fn failures(&self, uid: &str) -> u32 {
         self.0.get(uid).map_or(0, |pause| pause.failures)

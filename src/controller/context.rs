@@ -1,16 +1,17 @@
 use std::{
     borrow::Cow,
-    cell::LazyCell,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::{
+    api::core::v1::{Namespace, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Client, Resource, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
-    runtime::reflector::{ObjectRef, Store},
 };
 use rand::CryptoRng;
 use tokio::time::Instant;
@@ -18,8 +19,10 @@ use tokio::time::Instant;
 use super::{
     Clock, Settings,
     backoff::Backoffs,
+    key::Key,
     rights::{self, Views},
-    secrets::{Key, Secrets},
+    secrets::Secrets,
+    store::{Change, Store},
 };
 use crate::{
     api::{ApiToken, Organisation, TokenPolicy, TokenPolicySpec, TokenType},
@@ -44,7 +47,7 @@ pub struct Context {
 }
 
 /// The objects that are watched.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Stores {
     /// One per watched scope.
     pub(super) tokens: Vec<Store<DeserializeGuard<ApiToken>>>,
@@ -95,6 +98,22 @@ impl Memory {
         !outdated
     }
 
+    /// Forgets what a change of an ApiToken makes pointless: everything, when it is gone or another has its name.
+    pub(super) fn follow(&mut self, change: &Change<DeserializeGuard<ApiToken>>) {
+        match change {
+            Change::Changed { before, after } if before.meta().uid == after.meta().uid => {
+                // One that cannot be read keeps its Secret.
+                if let (Some(known), Some(wanted)) = (secret_key(before), secret_key(after))
+                    && known != wanted
+                {
+                    self.secrets.forget(&known);
+                }
+            }
+            Change::Changed { before, .. } | Change::Gone(before) => self.forget(before),
+            Change::Came(_) => {}
+        }
+    }
+
     /// Forgets everything about an ApiToken that is gone.
     pub(super) fn forget(&mut self, token: &DeserializeGuard<ApiToken>) {
         let uid = token.uid().unwrap_or_default();
@@ -120,28 +139,15 @@ impl Memory {
         self.backoffs.reset(policy.uid.as_deref().unwrap_or_default());
         self.told.remove(policy.name.as_deref().unwrap_or_default());
     }
-
-    /// Forgets everything about ApiTokens that are not among these, which are all there are. Their deletion may not have
-    /// been seen, and `minted` holds what nobody may know any more.
-    pub(super) fn forget_others(&mut self, tokens: &[Arc<DeserializeGuard<ApiToken>>]) {
-        let uids: HashSet<&str> = tokens.iter().filter_map(|token| token.meta().uid.as_deref()).collect();
-        // Not for the first list, when nothing has been read yet.
-        let keys: LazyCell<HashSet<Key>, _> =
-            LazyCell::new(|| tokens.iter().filter_map(|token| secret_key(token)).collect());
-        self.minted.retain(|uid, _| uids.contains(&**uid));
-        self.written.retain(|uid, _| uids.contains(&**uid));
-        self.denied.retain(|uid, _| uids.contains(&**uid));
-        // Those of organisations and policies go too; they are tried once more, and fail again or not.
-        self.backoffs.forget_unless(|uid| uids.contains(uid));
-        self.rights.forget_unless(|uid| uids.contains(uid));
-        self.secrets.forget_unless(|key| keys.contains(key));
-    }
 }
 
 /// The namespace and name of a token's Secret, if the token can be read.
-fn secret_key(token: &DeserializeGuard<ApiToken>) -> Option<Key> {
+fn secret_key(token: &DeserializeGuard<ApiToken>) -> Option<Key<Secret>> {
     let token = token.0.as_ref().ok()?;
-    Some((token.namespace()?, token.secret_name()))
+    Some(Key::namespaced(
+        token.metadata.namespace.as_deref()?,
+        &token.secret_name(),
+    ))
 }
 
 impl Context {
@@ -184,13 +190,13 @@ impl Context {
     pub(super) fn organisation(&self, name: &str) -> Option<Arc<DeserializeGuard<Organisation>>> {
         self.stores
             .organisations
-            .get(&ObjectRef::new(name))
+            .find(None, name)
             .filter(|found| found.0.is_ok())
     }
 
     /// The policies for tokens of this organisation and type, as far as the watch has shown them.
     pub(super) fn policies_for(&self, organisation: &str, type_: TokenType) -> Policies {
-        let known = self.stores.organisations.get(&ObjectRef::new(organisation));
+        let known = self.stores.organisations.find(None, organisation);
         let none = BTreeMap::new();
         let labels = known.as_ref().map_or(&none, |known| known.labels());
         let is_for = |spec: &TokenPolicySpec| spec.is_for(type_) && spec.selects(organisation, labels);
@@ -223,7 +229,7 @@ impl Context {
     pub(super) fn labels(&self, namespace: &str) -> BTreeMap<String, String> {
         self.stores
             .namespaces
-            .get(&ObjectRef::new(namespace))
+            .find(None, namespace)
             .map(|found| found.labels().clone())
             .unwrap_or_default()
     }
@@ -258,6 +264,7 @@ impl Policies {
 
 #[cfg(test)]
 mod tests {
+    use kube::runtime::watcher::Event;
     use serde_json::json;
     use tokio::time::Instant;
 
@@ -279,8 +286,8 @@ mod tests {
         Arc::new(DeserializeGuard(Ok(token)))
     }
 
-    fn key(name: &str) -> Key {
-        ("shop".to_owned(), format!("{name}-key"))
+    fn key(name: &str) -> Key<Secret> {
+        Key::namespaced("shop", &format!("{name}-key"))
     }
 
     /// What is remembered of tokens a and b.
@@ -326,11 +333,41 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_remembered_of_a_token_that_a_new_list_lacks() {
+    fn nothing_is_remembered_of_a_token_that_a_new_list_lacks_or_has_another_of() {
+        let store = Store::default();
+        let list = |tokens: [Arc<DeserializeGuard<ApiToken>>; 2]| {
+            store.take_in(Event::Init);
+            for token in tokens {
+                store.take_in(Event::InitApply(DeserializeGuard::clone(&token)));
+            }
+            store.take_in(Event::InitDone)
+        };
+        let mut other = DeserializeGuard::clone(&token("b"));
+        other.meta_mut().uid = Some("another".to_owned());
+        for (tokens, gone) in [([token("b"), token("c")], "a"), ([token("a"), Arc::new(other)], "b")] {
+            let mut memory = memory();
+            list([token("a"), token("b")])
+                .iter()
+                .for_each(|change| memory.follow(change));
+            assert_eq!(remembers(&memory, gone), (true, true));
+            list(tokens).iter().for_each(|change| memory.follow(change));
+            assert_eq!(remembers(&memory, gone), (false, false));
+            assert_eq!(remembers(&memory, if gone == "a" { "b" } else { "a" }), (true, true));
+        }
+    }
+
+    #[test]
+    fn what_was_read_of_a_secret_is_forgotten_when_the_token_has_another() {
         let mut memory = memory();
-        memory.forget_others(&[token("b"), token("c")]);
-        assert_eq!(remembers(&memory, "a"), (false, false));
-        assert_eq!(remembers(&memory, "b"), (true, true));
+        let mut renamed = DeserializeGuard::clone(&token("a"));
+        renamed.0.as_mut().unwrap().spec.secret.as_mut().unwrap().name = Some("other".to_owned());
+        let change = Change::Changed {
+            before: token("a"),
+            after: Arc::new(renamed),
+        };
+        memory.follow(&change);
+        assert_eq!(memory.secrets.verified(&key("a")), None);
+        assert!(memory.minted.contains_key("uid of a"));
     }
 
     #[test]

@@ -6,11 +6,10 @@ use kube::{
     Api, Resource,
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, error_boundary::InvalidObject},
-    runtime::controller::Action,
 };
 use serde_json::json;
 
-use super::{Context, Error};
+use super::{Context, Error, reconciler::Action};
 use crate::api::condition::{self, Finding, Reason, STALLED};
 use crate::domain::whole_seconds;
 

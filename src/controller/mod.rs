@@ -1,14 +1,15 @@
 //! The controller: watches ApiTokens and what they depend on, and makes the cluster what `domain` decides.
 //!
 //! ```text
-//!  watches ──► feed ──► queue ──► token::reconcile ──► dereference ─► plan (domain) ─► apply
-//!                  ├──► queue ──► organisation::reconcile (rights, counts)
-//!                  └──► queue ──► policy::reconcile (what it hits)
+//!  watches ──► feed ──► agenda ──► token::reconcile ──► dereference ─► plan (domain) ─► apply
+//!                  ├──► agenda ──► organisation::reconcile (rights, counts)
+//!                  └──► agenda ──► policy::reconcile (what it hits)
 //! ```
 //!
 //! Everything the decisions rest on is in the API objects; what is kept in memory (`context::Memory`) only
 //! saves requests, and a restart without it ends in the same state.
 
+mod agenda;
 mod backoff;
 mod context;
 mod error;
@@ -16,12 +17,13 @@ mod feed;
 mod gate;
 mod gather;
 mod invalid;
+mod key;
 mod organisation;
 mod policy;
-mod queue;
 mod reconciler;
 mod rights;
 mod secrets;
+mod store;
 mod token;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -31,13 +33,13 @@ use futures::{
     future::{self, BoxFuture, Either},
 };
 use jiff::Timestamp;
-use kube::{Client, runtime::controller::Action};
+use kube::Client;
 use rand::CryptoRng;
 
 pub use context::Context;
 pub use error::Error;
 
-use self::queue::Queue;
+use self::reconciler::Action;
 use crate::{
     clock::Clock,
     domain::outlook::outlook,
@@ -160,15 +162,15 @@ impl Controller {
         let opened = opened.shared();
         let mut reconcilers: Vec<BoxFuture<'_, ()>> = Vec::new();
         for (requests, tokens) in wiring.token_requests.into_iter().zip(ctx.stores.tokens.clone()) {
-            let queue = Queue::new(requests, opened.clone(), self.settings.concurrency);
-            reconcilers.push(reconciler::run(&ctx, tokens, queue));
+            reconcilers.push(reconciler::run(ctx.clone(), tokens, requests, opened.clone()).boxed());
         }
-        let queue = Queue::new(wiring.organisation_requests, opened.clone(), self.settings.concurrency);
-        reconcilers.push(reconciler::run(&ctx, ctx.stores.organisations.clone(), queue));
-        let queue = Queue::new(wiring.policy_requests, opened, self.settings.concurrency);
-        reconcilers.push(reconciler::run(&ctx, ctx.stores.policies.clone(), queue));
+        let organisations = ctx.stores.organisations.clone();
+        reconcilers
+            .push(reconciler::run(ctx.clone(), organisations, wiring.organisation_requests, opened.clone()).boxed());
+        let policies = ctx.stores.policies.clone();
+        reconcilers.push(reconciler::run(ctx.clone(), policies, wiring.policy_requests, opened).boxed());
 
-        // The feeds hold the queues' senders: when they are dropped the queues end, and with them the reconcilers, once
+        // The feeds hold the senders of requests: when they are dropped the reconcilers end, once
         // what they are at is done. The publisher ends when the last of them drops its recorder.
         let feeds = wiring.feeds.run(ctx.clone()).boxed();
         let feeding = async move {
@@ -188,7 +190,7 @@ impl Controller {
     }
 }
 
-/// kube's scheduler takes no later times; nothing is lost by looking earlier.
+/// What is due in centuries is beyond what a timer takes; nothing is lost by looking earlier.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Has an object looked at again when something is due or to be tried again; without either, when something happens.

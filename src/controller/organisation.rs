@@ -1,14 +1,14 @@
 //! Reconciling one Organisation: what its members may do, and how many tokens it has.
 
 use jiff::Timestamp;
-use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
+use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard};
 
 use super::{
     Context, Error,
     context::Memory,
     gather::gather,
     invalid, look_again,
-    reconciler::Reconcile,
+    reconciler::{Action, Reconcile},
     rights::{self, Outcome},
 };
 use crate::{

@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard, runtime::controller::Action};
+use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard};
 
-use super::{Context, Error, context::Memory, gather::gather, invalid, look_again, reconciler::Reconcile};
+use super::{
+    Context, Error,
+    context::Memory,
+    gather::gather,
+    invalid, look_again,
+    reconciler::{Action, Reconcile},
+};
 use crate::{
     api::{ApiToken, TokenPolicy, TokenPolicyStatus, condition::READY},
     domain::{

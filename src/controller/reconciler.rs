@@ -1,27 +1,20 @@
 //! Reconciling the objects of one store as a queue hands them out, and trying again what fails.
 
-use std::{convert::Infallible, future::Future, sync::Arc};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use futures::{
-    FutureExt, StreamExt,
-    future::{self, BoxFuture},
-};
+use futures::{StreamExt, channel::mpsc, future, stream::FuturesUnordered};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{
-    Resource,
-    runtime::{
-        controller::{self, Action},
-        reflector::{ObjectRef, Store},
-    },
-};
-use tokio::time::Instant;
+use kube::Resource;
+use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::{
     Context, Error,
+    agenda::Agenda,
     backoff::{Failure, State},
     context::Memory,
-    queue::{self, Queue},
+    key::Key,
+    store::Store,
 };
 use crate::telemetry::span;
 
@@ -29,7 +22,7 @@ use crate::telemetry::span;
 const LASTING: u32 = 5;
 
 /// What is reconciled.
-pub(super) trait Reconcile: Resource<DynamicType = ()> + Clone + Send + Sync + 'static {
+pub(super) trait Reconcile: Resource<DynamicType = ()> + Send + Sync + 'static {
     /// Its kind, as metrics and the log have it.
     const KIND: &'static str;
 
@@ -43,55 +36,58 @@ pub(super) trait Reconcile: Resource<DynamicType = ()> + Clone + Send + Sync + '
     fn forget(&self, memory: &mut Memory);
 }
 
-/// Reconciles the objects of one store as the queue hands them out, until it ends.
-pub(super) fn run<K, O>(
-    ctx: &Arc<Context>,
-    store: Store<K>,
-    (queue, finished): (Queue<ObjectRef<K>, O>, queue::Sender<ObjectRef<K>>),
-) -> BoxFuture<'static, ()>
-where
-    K: Reconcile,
-    O: Future<Output = bool> + Send + Unpin + 'static,
-{
-    let config = controller::Config::default().concurrency(ctx.settings.concurrency);
-    let queue = queue.map(Ok::<_, Infallible>);
-    let current = store.clone();
-    let reconcile = move |object: Arc<K>, ctx: Arc<Context>| {
-        let current = current.clone();
-        async move { Ok(look_at(&ObjectRef::from_obj(&*object), &current, &ctx).await) }.boxed()
-    };
-    // What fails is tried again by the action that `look_at` returns.
-    let never = |_, never: &Infallible, _| match *never {};
-    let finish = move |object: ObjectRef<K>| {
-        // Fails only when the queue has ended.
-        let _ = finished.unbounded_send(object);
-        future::ready(())
-    };
-    controller::applier(reconcile, never, ctx.clone(), store, queue, config)
-        .filter_map(|result| future::ready(done_with(result)))
-        .for_each(finish)
-        .boxed()
-}
+/// When an object is looked at again if nothing happens to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Action(Option<Duration>);
 
-/// Which object was done with, however it went.
-fn done_with<K>(
-    result: Result<(ObjectRef<K>, Action), controller::Error<Infallible, Infallible>>,
-) -> Option<ObjectRef<K>>
-where
-    K: Resource<DynamicType = ()>,
-{
-    match result {
-        Ok((object, _)) => Some(object),
-        Err(controller::Error::ObjectNotFound(object) | controller::Error::ReconcilerFailed(_, object)) => {
-            Some(object.into_kind_unchecked(()))
-        }
-        Err(controller::Error::QueueError(_) | controller::Error::RunnerError(_)) => None,
+impl Action {
+    pub(super) fn requeue(after: Duration) -> Self {
+        Self(Some(after))
+    }
+
+    pub(super) fn await_change() -> Self {
+        Self(None)
     }
 }
 
-async fn look_at<K: Reconcile>(reference: &ObjectRef<K>, store: &Store<K>, ctx: &Context) -> Action {
-    // The watch may have shown a newer one since this was handed out, and acting on the old one would meet a conflict.
-    let Some(object) = store.get(reference) else {
+/// Reconciles the objects of one store as they are requested, from when `opened` resolves to true. Ends with the senders of
+/// requests when what is under way is done, or when `opened` resolves to false.
+pub(super) async fn run<K: Reconcile>(
+    ctx: Arc<Context>,
+    store: Store<K>,
+    mut requests: mpsc::UnboundedReceiver<Key<K>>,
+    opened: impl Future<Output = bool>,
+) {
+    let mut agenda = Agenda::new(ctx.settings.concurrency);
+    let mut under_way = FuturesUnordered::new();
+    let mut opened = pin!(opened);
+    let mut is_open = false;
+    loop {
+        while is_open && let Some(key) = agenda.next(Instant::now()) {
+            under_way.push(async {
+                let action = look_at(&key, &store, &ctx).await;
+                (key, action)
+            });
+        }
+        let due = agenda.due();
+        tokio::select! {
+            request = requests.next() => match request {
+                Some(key) => agenda.ask(key),
+                None => break,
+            },
+            open = &mut opened, if !is_open => match open {
+                true => is_open = true,
+                false => return,
+            },
+            Some((key, Action(again))) = under_way.next() => agenda.done(key, again.map(|after| Instant::now() + after)),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+        }
+    }
+    under_way.for_each(|_| future::ready(())).await;
+}
+
+async fn look_at<K: Reconcile>(key: &Key<K>, store: &Store<K>, ctx: &Context) -> Action {
+    let Some(object) = store.get(key) else {
         return Action::await_change();
     };
     let pause = ctx
@@ -111,7 +107,7 @@ async fn look_at<K: Reconcile>(reference: &ObjectRef<K>, store: &Store<K>, ctx: 
         meta.name.as_deref().unwrap_or_default(),
     );
     let result = object.reconcile(ctx).instrument(span.clone()).await;
-    let is_there = store.get(reference).is_some_and(|known| known.meta().uid == meta.uid);
+    let is_there = store.get(key).is_some_and(|known| known.meta().uid == meta.uid);
     // Whoever deletes an object need not wait for those who are at it.
     let is_failure = |error: &&Error| is_there && !matches!(error, Error::Gone { .. });
     let failure = result.as_ref().err().filter(is_failure);
@@ -121,7 +117,7 @@ async fn look_at<K: Reconcile>(reference: &ObjectRef<K>, store: &Store<K>, ctx: 
         (Some(error), _) => try_again::<K>(meta, error, ctx),
         (None, Ok(action)) => {
             ctx.memory().backoffs.reset(meta.uid.as_deref().unwrap_or_default());
-            action.clone()
+            *action
         }
         (None, Err(error)) => {
             let (kind, namespace, name) = (K::KIND, &meta.namespace, &meta.name);

@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{core::PartialObjectMeta, runtime::watcher::Event};
 
-/// Namespace and name.
-pub(super) type Key = (String, String);
+use super::key::Key;
 
 /// One Secret as the watch shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +45,8 @@ pub(super) enum Verified {
 /// Both of these for every Secret of which there is either.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    /// By namespace and name. There can be thousands in a namespace, which each would repeat, and a map has up to twice as
-    /// many places as entries, so that what is in them is elsewhere.
-    known: HashMap<Box<str>, HashMap<Box<str>, Box<Known>>>,
+    /// Boxed, as a map has up to twice as many places as entries.
+    known: HashMap<Key<Secret>, Box<Known>>,
     /// How many lists have begun.
     lists: u32,
     /// The list of each scope that is coming in: what is not in it is gone when it is complete.
@@ -64,65 +62,31 @@ struct Known {
 }
 
 impl Secrets {
-    pub(super) fn seen(&self, key: &Key) -> Option<&Seen> {
-        self.get(key)?.seen.as_ref()
+    pub(super) fn seen(&self, key: &Key<Secret>) -> Option<&Seen> {
+        self.known.get(key)?.seen.as_ref()
     }
 
-    pub(super) fn verified(&self, key: &Key) -> Option<&Verified> {
-        self.get(key)?.verified.as_ref()
+    pub(super) fn verified(&self, key: &Key<Secret>) -> Option<&Verified> {
+        self.known.get(key)?.verified.as_ref()
     }
 
-    fn get(&self, (namespace, name): &Key) -> Option<&Known> {
-        Some(self.known.get(&**namespace)?.get(&**name)?)
-    }
-
-    fn get_mut(&mut self, (namespace, name): &Key) -> Option<&mut Known> {
-        Some(self.known.get_mut(&**namespace)?.get_mut(&**name)?)
-    }
-
-    fn get_or_insert(&mut self, key: &Key) -> &mut Known {
-        let (namespace, name) = (key.0.as_str().into(), key.1.as_str().into());
-        self.known.entry(namespace).or_default().entry(name).or_default()
-    }
-
-    fn remove(&mut self, (namespace, name): &Key) {
-        if let Some(names) = self.known.get_mut(&**namespace) {
-            names.remove(&**name);
-            if names.is_empty() {
-                self.known.remove(&**namespace);
-            }
-        }
-    }
-
-    pub(super) fn verify(&mut self, key: &Key, verified: Verified) {
-        self.get_or_insert(key).verified = Some(verified);
+    pub(super) fn verify(&mut self, key: &Key<Secret>, verified: Verified) {
+        self.known.entry(key.clone()).or_default().verified = Some(verified);
     }
 
     /// Has it read again.
-    pub(super) fn doubt(&mut self, key: &Key) {
+    pub(super) fn doubt(&mut self, key: &Key<Secret>) {
         self.verify(key, Verified::Doubted);
     }
 
     /// Forgets what was read of a Secret whose ApiToken is gone. The Secret itself may stay and be shown by the watch.
-    pub(super) fn forget(&mut self, key: &Key) {
-        if let Some(known) = self.get_mut(key) {
+    pub(super) fn forget(&mut self, key: &Key<Secret>) {
+        if let Some(known) = self.known.get_mut(key) {
             known.verified = None;
             if known.seen.is_none() {
-                self.remove(key);
+                self.known.remove(key);
             }
         }
-    }
-
-    /// Forgets what was read of the Secrets for which `wanted` does not hold.
-    pub(super) fn forget_unless(&mut self, wanted: impl Fn(&Key) -> bool) {
-        self.known.retain(|namespace, names| {
-            names.retain(|name, known| {
-                let is_wanted = || wanted(&(namespace.to_string(), name.to_string()));
-                known.verified.take_if(|_| !is_wanted());
-                known.seen.is_some() || known.verified.is_some()
-            });
-            !names.is_empty()
-        });
     }
 
     /// Takes in an event of the watch of `scope`. Returns the Secrets that changed, as they were and as they are.
@@ -130,7 +94,7 @@ impl Secrets {
         &mut self,
         event: Event<PartialObjectMeta<Secret>>,
         scope: &Option<String>,
-    ) -> Vec<(Key, Seen)> {
+    ) -> Vec<(Key<Secret>, Seen)> {
         match event {
             Event::Init => {
                 self.list_begins(scope);
@@ -149,8 +113,8 @@ impl Secrets {
     /// Takes in what the watch, or the answer to a write, shows; an older version than the known one is ignored, because
     /// the watch can lag behind the answers. Returns whom that concerns: nobody if it was known, and otherwise whose it
     /// was, and whose it is.
-    pub(super) fn observe(&mut self, key: &Key, secret: Seen) -> Vec<Seen> {
-        let known = self.get_or_insert(key);
+    pub(super) fn observe(&mut self, key: &Key<Secret>, secret: Seen) -> Vec<Seen> {
+        let known = self.known.entry(key.clone()).or_default();
         let before = known.seen.clone();
         if before.as_ref() == Some(&secret) {
             return Vec::new();
@@ -166,10 +130,10 @@ impl Secrets {
     }
 
     /// Takes in a deletion. Returns what was known before.
-    pub(super) fn gone(&mut self, key: &Key, uid: &str) -> Option<Seen> {
+    pub(super) fn gone(&mut self, key: &Key<Secret>, uid: &str) -> Option<Seen> {
         let before = self.seen(key).cloned();
         if before.as_ref().is_some_and(|known| *known.uid == *uid) {
-            self.remove(key);
+            self.known.remove(key);
         }
         before
     }
@@ -181,10 +145,10 @@ impl Secrets {
     }
 
     /// One Secret of that list. Returns whom it concerns, as [`observe`](Self::observe) does.
-    fn list_item(&mut self, scope: &Option<String>, key: &Key, secret: Seen) -> Vec<Seen> {
+    fn list_item(&mut self, scope: &Option<String>, key: &Key<Secret>, secret: Seen) -> Vec<Seen> {
         let concerned = self.observe(key, secret);
         if let Some(list) = self.coming.get(scope).copied()
-            && let Some(known) = self.get_mut(key)
+            && let Some(known) = self.known.get_mut(key)
         {
             known.list = list;
         }
@@ -192,21 +156,15 @@ impl Secrets {
     }
 
     /// The list is complete. Returns the Secrets that are gone since.
-    fn list_ends(&mut self, scope: &Option<String>) -> Vec<(Key, Seen)> {
+    fn list_ends(&mut self, scope: &Option<String>) -> Vec<(Key<Secret>, Seen)> {
         let Some(list) = self.coming.remove(scope) else {
             return Vec::new();
         };
-        let in_scope = |namespace: &str| scope.as_ref().is_none_or(|scope| scope == namespace);
-        let mut all_gone = Vec::new();
-        self.known.retain(|namespace, names| {
-            if in_scope(namespace) {
-                let gone = names.extract_if(|_, known| known.seen.is_some() && known.list != list);
-                let gone = gone.filter_map(|(name, known)| Some(((namespace.to_string(), name.into()), known.seen?)));
-                all_gone.extend(gone);
-            }
-            !names.is_empty()
-        });
-        all_gone
+        let in_scope = |key: &Key<Secret>| scope.is_none() || scope.as_deref() == key.namespace();
+        let is_gone =
+            |key: &Key<Secret>, known: &mut Box<Known>| in_scope(key) && known.seen.is_some() && known.list != list;
+        let gone = self.known.extract_if(is_gone);
+        gone.filter_map(|(key, known)| Some((key, known.seen?))).collect()
     }
 }
 
@@ -216,7 +174,10 @@ fn number(version: &str) -> u128 {
 }
 
 /// What `change` says of a Secret's metadata, each with the Secret's key.
-fn told(secret: &PartialObjectMeta<Secret>, change: impl FnOnce(&Key, Seen) -> Vec<Seen>) -> Vec<(Key, Seen)> {
+fn told(
+    secret: &PartialObjectMeta<Secret>,
+    change: impl FnOnce(&Key<Secret>, Seen) -> Vec<Seen>,
+) -> Vec<(Key<Secret>, Seen)> {
     let Some((key, seen)) = from_metadata(&secret.metadata) else {
         return Vec::new();
     };
@@ -227,8 +188,8 @@ fn told(secret: &PartialObjectMeta<Secret>, change: impl FnOnce(&Key, Seen) -> V
 /// What there is to see in a Secret's metadata.
 pub(super) fn from_metadata(
     metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-) -> Option<(Key, Seen)> {
-    let key = (metadata.namespace.clone()?, metadata.name.clone()?);
+) -> Option<(Key<Secret>, Seen)> {
+    let key = Key::namespaced(metadata.namespace.as_deref()?, metadata.name.as_deref()?);
     let controller = metadata
         .owner_references
         .iter()
@@ -250,8 +211,8 @@ pub(super) fn from_metadata(
 mod tests {
     use super::*;
 
-    fn key(name: &str) -> Key {
-        ("shop".to_owned(), name.to_owned())
+    fn key(name: &str) -> Key<Secret> {
+        Key::namespaced("shop", name)
     }
 
     fn secret(uid: &str, version: &str) -> Seen {
@@ -286,7 +247,7 @@ mod tests {
             }
             secrets.list_ends(&scope)
         };
-        let elsewhere = ("other".to_owned(), "c".to_owned());
+        let elsewhere = Key::namespaced("other", "c");
         secrets.observe(&elsewhere, secret("3", "3"));
         assert_eq!(list(&mut secrets, &["a", "b"]), []);
         assert_eq!(list(&mut secrets, &["b"]), [(key("a"), secret("1", "1"))]);

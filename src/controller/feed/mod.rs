@@ -14,17 +14,11 @@ use futures::{
     future::{self, BoxFuture},
     stream,
 };
-use k8s_openapi::api::{
-    core::v1::Namespace,
-    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
-};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
-    runtime::{
-        reflector::{ObjectRef, store, store::Writer},
-        watcher::Event,
-    },
+    runtime::watcher::Event,
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -33,8 +27,9 @@ use super::{
     Context,
     context::Stores,
     gate::{Gate, Listed},
-    queue::Sender,
-    rights::{self, View, Views},
+    key::Key,
+    rights::{self, View},
+    store::{Change, Store},
 };
 use crate::{
     answer::describe,
@@ -48,13 +43,13 @@ type Policies = DeserializeGuard<TokenPolicy>;
 type Namespaces = PartialObjectMeta<Namespace>;
 
 /// Where to ask for reconciles.
-type Requests<K> = Sender<ObjectRef<K>>;
+type Requests<K> = mpsc::UnboundedSender<Key<K>>;
 
 /// The receiving ends, for the reconcilers, and the watches that feed them.
 pub(super) struct Wiring {
-    pub(super) token_requests: Vec<mpsc::UnboundedReceiver<ObjectRef<Tokens>>>,
-    pub(super) organisation_requests: mpsc::UnboundedReceiver<ObjectRef<Organisations>>,
-    pub(super) policy_requests: mpsc::UnboundedReceiver<ObjectRef<Policies>>,
+    pub(super) token_requests: Vec<mpsc::UnboundedReceiver<Key<Tokens>>>,
+    pub(super) organisation_requests: mpsc::UnboundedReceiver<Key<Organisations>>,
+    pub(super) policy_requests: mpsc::UnboundedReceiver<Key<Policies>>,
     /// Opens when every watch has delivered its first list.
     pub(super) gate: Gate,
     pub(super) feeds: Feeds,
@@ -62,12 +57,10 @@ pub(super) struct Wiring {
 
 pub(super) struct Feeds {
     scopes: Vec<Scope>,
-    organisations: (Writer<Organisations>, Listed),
-    policies: (Writer<Policies>, Listed),
-    namespaces: (Writer<Namespaces>, Listed),
+    organisations: Listed,
+    policies: Listed,
+    namespaces: Listed,
     queues: Queues,
-    /// None where some namespaces are looked after only.
-    cluster_rights: Option<(Watched<ClusterRole>, Watched<ClusterRoleBinding>)>,
 }
 
 /// Where to ask for reconciles of every kind.
@@ -79,23 +72,16 @@ struct Queues {
     policies: Requests<Policies>,
 }
 
-/// A view, and where its watch writes to.
-type Watched<K> = (View<K>, Writer<K>);
-
 /// One namespace, or all of them.
 struct Scope {
     namespace: Option<String>,
-    tokens: (Writer<Tokens>, Listed),
+    tokens: Listed,
     secrets: Listed,
-    rights: (Watched<Role>, Watched<RoleBinding>),
 }
 
 /// Lays out stores and queues for these scopes; None is every namespace.
 pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
     let mut gate = Gate::default();
-    let (organisations, organisation_writer) = store();
-    let (namespace_store, namespace_writer) = store();
-    let (policies, policy_writer) = store();
     let (organisation_queue, organisation_requests) = mpsc::unbounded();
     let (policy_queue, policy_requests) = mpsc::unbounded();
     let mut queues = Queues {
@@ -103,56 +89,39 @@ pub(super) fn wire(namespaces: &[Option<String>]) -> (Wiring, Stores) {
         organisations: organisation_queue,
         policies: policy_queue,
     };
-    let (mut scopes, mut token_requests, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
-    let sees_all = namespaces.contains(&None);
-    let cluster_rights = sees_all.then(|| (rights::view(None), rights::view(None)));
-    let mut views = Views {
-        cluster: cluster_rights.as_ref().map(views_of),
-        scoped: Vec::new(),
-    };
+    let (mut scopes, mut token_requests) = (Vec::new(), Vec::new());
+    let mut stores = Stores::default();
+    if namespaces.contains(&None) {
+        stores.rights.cluster = Some((View::new(None), View::new(None)));
+    }
     for namespace in namespaces {
-        let rights = (rights::view(namespace.clone()), rights::view(namespace.clone()));
-        views.scoped.push(views_of(&rights));
-        let (reader, writer) = store();
         let (queue, receiver) = mpsc::unbounded();
-        scopes.push(Scope {
-            namespace: namespace.clone(),
-            tokens: (writer, gate.awaits()),
-            secrets: gate.awaits(),
-            rights,
-        });
         queues.tokens.push(queue);
         token_requests.push(receiver);
-        tokens.push(reader);
+        stores.tokens.push(Store::default());
+        let rights = (View::new(namespace.clone()), View::new(namespace.clone()));
+        stores.rights.scoped.push(rights);
+        scopes.push(Scope {
+            namespace: namespace.clone(),
+            tokens: gate.awaits(),
+            secrets: gate.awaits(),
+        });
     }
     let feeds = Feeds {
         scopes,
-        organisations: (organisation_writer, gate.awaits()),
-        policies: (policy_writer, gate.awaits()),
-        namespaces: (namespace_writer, gate.awaits()),
+        organisations: gate.awaits(),
+        policies: gate.awaits(),
+        namespaces: gate.awaits(),
         queues,
-        cluster_rights,
     };
-    (
-        Wiring {
-            token_requests,
-            organisation_requests,
-            policy_requests,
-            gate,
-            feeds,
-        },
-        Stores {
-            tokens,
-            organisations,
-            policies,
-            namespaces: namespace_store,
-            rights: views,
-        },
-    )
-}
-
-fn views_of<R: rights::Kind, B: rights::Kind>((roles, bindings): &(Watched<R>, Watched<B>)) -> (View<R>, View<B>) {
-    (roles.0.clone(), bindings.0.clone())
+    let wiring = Wiring {
+        token_requests,
+        organisation_requests,
+        policy_requests,
+        gate,
+        feeds,
+    };
+    (wiring, stores)
 }
 
 impl Feeds {
@@ -164,7 +133,6 @@ impl Feeds {
             policies,
             namespaces,
             queues,
-            cluster_rights,
         } = self;
         let mut feeds: Vec<BoxFuture<'_, ()>> = vec![
             surroundings::organisations(&ctx, organisations, queues.clone()),
@@ -172,22 +140,23 @@ impl Feeds {
             surroundings::clock(&ctx, queues.tokens.clone()),
             policy::feed(&ctx, policies, queues.clone()),
         ];
-        if let Some((roles, bindings)) = cluster_rights {
+        let stores = ctx.stores.clone();
+        if let Some((roles, bindings)) = stores.rights.cluster {
             let queue = queues.organisations.clone();
             feeds.push(right::feed_members(&ctx, roles, queue.clone()));
             feeds.push(right::feed_members(&ctx, bindings, queue));
         }
-        for (scope, queue) in scopes.into_iter().zip(queues.tokens.clone()) {
+        let stores = stores.tokens.into_iter().zip(stores.rights.scoped);
+        for ((scope, queue), (tokens, (roles, bindings))) in scopes.into_iter().zip(queues.tokens.clone()).zip(stores) {
             let Scope {
                 namespace,
-                tokens,
+                tokens: listed,
                 secrets,
-                rights: (roles, bindings),
             } = scope;
             feeds.push(right::feed_assignees(&ctx, namespace.clone(), roles, queue.clone()));
             feeds.push(right::feed_assignees(&ctx, namespace.clone(), bindings, queue.clone()));
             feeds.push(secret::feed(&ctx, namespace.clone(), secrets, queue.clone()));
-            feeds.push(token::feed(&ctx, namespace, tokens, queue, queues.clone()));
+            feeds.push(token::feed(&ctx, namespace, (tokens, listed), queue, queues.clone()));
         }
         // The reconcilers end with the last of the senders.
         drop(queues);
@@ -195,29 +164,18 @@ impl Feeds {
     }
 }
 
-/// An object's namespace and name, without what `ObjectRef::from_obj` adds: thousands of these can wait in a queue.
-fn reference<K>(object: &K) -> ObjectRef<K>
-where
-    K: Resource<DynamicType = ()>,
-{
-    let meta = object.meta();
-    let mut reference = ObjectRef::new(meta.name.as_deref().unwrap_or_default());
-    reference.namespace.clone_from(&meta.namespace);
-    reference
-}
-
 impl Queues {
     /// Has every organisation counted again.
     fn every_organisation(&self, ctx: &Context) {
         for organisation in ctx.stores.organisations.state() {
-            send(&self.organisations, reference(&*organisation));
+            send(&self.organisations, Key::of(&*organisation));
         }
     }
 
     /// Has every policy look again at what it hits.
     fn every_policy(&self, ctx: &Context) {
         for policy in ctx.stores.policies.state() {
-            send(&self.policies, reference(&*policy));
+            send(&self.policies, Key::of(&*policy));
         }
     }
 
@@ -230,19 +188,16 @@ impl Queues {
                     let (uid, mut memory) = (token.uid().unwrap_or_default(), ctx.memory());
                     memory.backoffs.lift(&uid, now);
                     memory.rights.lift(&uid, now);
-                    send(queue, reference(&*token));
+                    send(queue, Key::of(&*token));
                 }
             }
         }
     }
 }
 
-fn send<K>(queue: &Requests<K>, reference: ObjectRef<K>)
-where
-    K: Resource<DynamicType = ()>,
-{
+fn send<K>(queue: &Requests<K>, key: Key<K>) {
     // Fails only when the reconciler has ended, and then nothing is to be reconciled.
-    let _ = queue.unbounded_send(reference);
+    let _ = queue.unbounded_send(key);
 }
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>

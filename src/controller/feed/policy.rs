@@ -6,64 +6,49 @@ use std::{
 };
 
 use futures::{StreamExt, future::BoxFuture};
-use kube::{
-    Api, Resource, ResourceExt,
-    runtime::{
-        reflector::{ObjectRef, store::Writer},
-        watcher::Event,
-    },
-};
+use kube::{Api, Resource, ResourceExt, runtime::watcher::Event};
 
-use super::{Context, Listed, Policies, Queues, changes_of, reference, send, slim, surroundings::changes};
+use super::{Change, Context, Key, Listed, Policies, Queues, changes_of, send, slim};
 use crate::{api::TokenPolicySpec, domain::policy::Seniority, watch::Watch};
 
-/// What tokens are held to. None: nobody can read it.
-type Part = Option<TokenPolicySpec>;
-
-pub(super) fn feed<'a>(
-    ctx: &'a Arc<Context>,
-    (mut store, mut listed): (Writer<Policies>, Listed),
-    queues: Queues,
-) -> BoxFuture<'a, ()> {
+pub(super) fn feed(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let stream = changes_of(ctx, "tokenpolicies", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Policies>));
         while let Some(event) = stream.next().await {
-            if let Event::Apply(touched) = &event {
-                send(&queues.policies, reference(touched));
-            }
-            if let Event::Delete(gone) = &event {
-                ctx.memory().forget_policy(gone.meta());
+            let complete = matches!(event, Event::InitDone);
+            let changes = ctx.stores.policies.take_in(event);
+            for change in &changes {
+                match change.after() {
+                    Some(policy) => send(&queues.policies, Key::of(&**policy)),
+                    None => {
+                        let gone = change.latest();
+                        ctx.memory().forget_policy(gone.meta());
+                        ctx.metrics.policy_gone(&gone.name_any());
+                    }
+                }
             }
             // What it hits is in its status: that concerns no token.
-            let changed = changes(&mut store, &event, spec_of);
-            if !changed.is_empty() {
+            let concerning: Vec<_> = changes.iter().filter(|change| change.concerns(spec_of)).collect();
+            if !concerning.is_empty() {
                 keep_seniority(ctx);
-                reconsider(
-                    ctx,
-                    &queues,
-                    changed.values().flat_map(|(before, after)| [before, after]),
-                );
+                reconsider(ctx, &queues, &concerning);
                 // They may contradict each other.
                 queues.every_policy(ctx);
             }
-            for (name, _) in changed.iter().filter(|(_, (_, after))| after.is_none()) {
-                ctx.metrics.policy_gone(name);
-                ctx.memory().told.remove(name);
-            }
-            if !matches!(event, Event::Init | Event::InitApply(_)) {
+            if !changes.is_empty() {
                 count_unreadable(ctx);
             }
-            if matches!(event, Event::InitDone) {
-                queues.every_policy(ctx);
+            if complete {
                 listed.done();
             }
         }
     })
 }
 
-fn spec_of(policy: &Policies) -> Part {
-    policy.0.as_ref().ok().map(|policy| policy.spec.clone())
+/// What tokens are held to. None: nobody can read it.
+fn spec_of(policy: &Policies) -> Option<&TokenPolicySpec> {
+    policy.0.as_ref().ok().map(|policy| &policy.spec)
 }
 
 /// Where tokens stand is known while it matters.
@@ -77,21 +62,26 @@ fn keep_seniority(ctx: &Context) {
 
 /// Has the tokens looked at again that any of these policies is for, as it was or is. One that cannot be read may be for
 /// any.
-fn reconsider<'a>(ctx: &Context, queues: &Queues, policies: impl Iterator<Item = &'a Option<Part>>) {
-    let policies: Vec<&Part> = policies.flatten().collect();
-    let mut selecting: HashMap<String, Vec<&Part>> = HashMap::new();
+fn reconsider(ctx: &Context, queues: &Queues, changes: &[&Change<Policies>]) {
+    let policies = changes
+        .iter()
+        .flat_map(|change| [change.before(), change.after()])
+        .flatten();
+    let policies: Vec<Option<&TokenPolicySpec>> = policies.map(|policy| spec_of(policy)).collect();
+    let mut selecting: HashMap<String, Vec<Option<&TokenPolicySpec>>> = HashMap::new();
     queues.reconsider(ctx, |token| {
         let organisation = &token.spec.organisation;
         if !selecting.contains_key(organisation) {
-            let known = ctx.stores.organisations.get(&ObjectRef::new(organisation));
+            let known = ctx.stores.organisations.find(None, organisation);
             let labels = known.map_or_else(BTreeMap::new, |known| known.labels().clone());
-            let selects = |part: &&&Part| part.as_ref().is_none_or(|spec| spec.selects(organisation, &labels));
+            let selects =
+                |spec: &&Option<&TokenPolicySpec>| spec.is_none_or(|spec| spec.selects(organisation, &labels));
             selecting.insert(organisation.clone(), policies.iter().filter(selects).copied().collect());
         }
         let type_ = token.spec.type_;
         selecting[organisation]
             .iter()
-            .any(|part| part.as_ref().is_none_or(|spec| spec.is_for(type_)))
+            .any(|spec| spec.is_none_or(|spec| spec.is_for(type_)))
     });
 }
 

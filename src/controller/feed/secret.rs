@@ -4,14 +4,10 @@ use std::sync::Arc;
 
 use futures::{StreamExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api,
-    core::PartialObjectMeta,
-    runtime::{reflector::ObjectRef, watcher::Event},
-};
+use kube::{Api, core::PartialObjectMeta, runtime::watcher::Event};
 use tokio::time::Instant;
 
-use super::{super::secrets::Seen, Context, Listed, Requests, Tokens, changes_of, scoped, send};
+use super::{super::secrets::Seen, Context, Key, Listed, Requests, Tokens, changes_of, scoped, send};
 use crate::{api::MANAGED_BY, watch::Watch};
 
 pub(super) fn feed<'a>(
@@ -27,12 +23,12 @@ pub(super) fn feed<'a>(
         while let Some(event) = stream.next().await {
             let complete = matches!(event, Event::InitDone);
             let changed = ctx.memory().secrets.take_in(event, &namespace);
-            for ((namespace, name), seen) in changed {
+            for (secret, seen) in changed {
                 if let Some(controller) = &seen.controller {
                     ctx.memory().backoffs.catch_up(&controller.uid, Instant::now());
                 }
-                for token in concerns(&name, &seen) {
-                    send(&queue, ObjectRef::new(token).within(&namespace));
+                for token in concerns(secret.name(), &seen) {
+                    send(&queue, Key::namespaced(secret.namespace().unwrap_or_default(), token));
                 }
             }
             if complete {

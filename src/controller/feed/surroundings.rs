@@ -1,108 +1,74 @@
 //! Organisations, Namespaces and the clock: what becomes of tokens follows from them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use futures::{
     StreamExt,
     future::{self, BoxFuture},
 };
 use jiff::SignedDuration;
-use kube::{
-    Api, Resource, ResourceExt,
-    runtime::{reflector::store::Writer, watcher::Event},
-};
+use kube::{Api, Resource, ResourceExt, runtime::watcher::Event};
 use tokio::time::{Instant, sleep};
 
-use super::{Context, Listed, Namespaces, Organisations, Queues, Requests, Tokens, changes_of, reference, send, slim};
-use crate::{api::OrganisationSpec, watch::Watch};
+use super::{Context, Key, Listed, Namespaces, Organisations, Queues, Requests, Tokens, changes_of, send, slim};
+use crate::watch::Watch;
 
-pub(super) fn organisations<'a>(
-    ctx: &'a Arc<Context>,
-    (mut store, mut listed): (Writer<Organisations>, Listed),
-    queues: Queues,
-) -> BoxFuture<'a, ()> {
+pub(super) fn organisations(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let stream = changes_of(ctx, "organisations", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
         while let Some(event) = stream.next().await {
-            if let Event::Apply(touched) | Event::Delete(touched) = &event {
-                send(&queues.organisations, reference(touched));
-            }
-            if let Event::Delete(gone) = &event {
-                ctx.memory().forget_organisation(gone.meta());
+            let complete = matches!(event, Event::InitDone);
+            let changes = ctx.stores.organisations.take_in(event);
+            for change in &changes {
+                send(&queues.organisations, Key::of(change.latest()));
+                if change.after().is_none() {
+                    ctx.memory().forget_organisation(change.latest().meta());
+                }
             }
             // Its own counts are in its status: they concern no token. Policies select by its labels.
-            let part = |organisation: &Organisations| (spec_of(organisation).cloned(), organisation.labels().clone());
-            let changed = changes(&mut store, &event, part);
+            let concerning = changes.iter().filter(|change| {
+                change.concerns(|organisation| {
+                    (
+                        organisation.0.as_ref().ok().map(|known| &known.spec),
+                        organisation.labels(),
+                    )
+                })
+            });
+            let changed: HashSet<String> = concerning.map(|change| change.latest().name_any()).collect();
             if !changed.is_empty() {
-                queues.reconsider(ctx, |token| changed.contains_key(&token.spec.organisation));
+                queues.reconsider(ctx, |token| changed.contains(&token.spec.organisation));
                 queues.every_policy(ctx);
             }
-            if matches!(event, Event::InitDone) {
-                queues.every_organisation(ctx);
+            if complete {
                 listed.done();
             }
         }
     })
 }
 
-fn spec_of(organisation: &Organisations) -> Option<&OrganisationSpec> {
-    organisation.0.as_ref().ok().map(|organisation| &organisation.spec)
-}
-
-pub(super) fn namespaces<'a>(
-    ctx: &'a Arc<Context>,
-    (mut store, mut listed): (Writer<Namespaces>, Listed),
-    queues: Queues,
-) -> BoxFuture<'a, ()> {
+pub(super) fn namespaces(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> BoxFuture<'_, ()> {
     Box::pin(async move {
         let stream = changes_of(ctx, "namespaces", Watch::new(Api::all(ctx.client.clone())));
         let mut stream = std::pin::pin!(stream.map(slim::<Namespaces>));
         while let Some(event) = stream.next().await {
-            let changed = changes(&mut store, &event, |namespace| namespace.labels().clone());
+            let complete = matches!(event, Event::InitDone);
+            let changes = ctx.stores.namespaces.take_in(event);
+            let concerning = changes
+                .iter()
+                .filter(|change| change.concerns(|namespace| namespace.labels()));
+            let changed: HashSet<String> = concerning.map(|change| change.latest().name_any()).collect();
             if !changed.is_empty() {
                 queues.reconsider(ctx, |token| {
                     let namespace = token.metadata.namespace.as_ref();
-                    namespace.is_some_and(|namespace| changed.contains_key(namespace))
+                    namespace.is_some_and(|namespace| changed.contains(namespace))
                 });
             }
-            if matches!(event, Event::InitDone) {
+            if complete {
                 listed.done();
             }
         }
     })
-}
-
-/// Takes an event of a cluster-wide resource into its store. Returns the objects whose `part` is another than before, by
-/// name, with what it was and is; of a list they come with its end, as what it lacks is gone.
-pub(super) fn changes<K, P: PartialEq>(
-    store: &mut Writer<K>,
-    event: &Event<K>,
-    part: impl Fn(&K) -> P,
-) -> HashMap<String, (Option<P>, Option<P>)>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    let reader = store.as_reader();
-    let parts = || -> HashMap<String, P> {
-        let found = match event {
-            Event::Apply(object) | Event::Delete(object) => reader.get(&reference(object)).into_iter().collect(),
-            Event::InitDone => reader.state(),
-            Event::Init | Event::InitApply(_) => Vec::new(),
-        };
-        found.iter().map(|object| (object.name_any(), part(object))).collect()
-    };
-    let mut before = parts();
-    store.apply_watcher_event(event);
-    let after = parts();
-    let still = after.into_iter().map(|(name, after)| {
-        let before = before.remove(&name);
-        (name, (before, Some(after)))
-    });
-    let mut changed: HashMap<_, _> = still.collect();
-    changed.extend(before.into_iter().map(|(name, before)| (name, (Some(before), None))));
-    changed.retain(|_, (before, after)| before != after);
-    changed
 }
 
 /// A wall clock that jumps moves what is due without any timer noticing: compare it with the monotonic one.
@@ -124,7 +90,7 @@ pub(super) fn clock<'a>(ctx: &'a Arc<Context>, tokens: Vec<Requests<Tokens>>) ->
                 );
                 for (store, queue) in ctx.stores.tokens.iter().zip(&tokens) {
                     for token in store.state() {
-                        send(queue, reference(&*token));
+                        send(queue, Key::of(&*token));
                     }
                 }
             }

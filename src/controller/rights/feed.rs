@@ -4,13 +4,7 @@ use std::{collections::HashSet, fmt::Debug, sync::Arc};
 
 use futures::{channel::mpsc, future};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::{
-    Api, Resource, ResourceExt,
-    runtime::{
-        reflector::{ObjectRef, store::Writer},
-        watcher::Event,
-    },
-};
+use kube::{Api, Resource, ResourceExt, runtime::watcher::Event};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -37,7 +31,7 @@ pub(in super::super) enum Wake<'a> {
 /// Watches one kind until dropped, and takes away what its owner left behind.
 pub(in super::super) async fn follow<K, O>(
     ctx: Arc<Context>,
-    watched: (View<K>, Writer<K>),
+    view: View<K>,
     api: Api<K>,
     places: Places<K, O>,
     wake: impl Fn(Wake<'_>),
@@ -50,78 +44,45 @@ pub(in super::super) async fn follow<K, O>(
         // Fails only when nobody sweeps any more.
         let _ = sender.unbounded_send(object);
     };
-    let watching = watch(&ctx, watched, api, &orphaned, &wake);
+    let watching = watch(&ctx, &view, api, &orphaned, &wake);
     future::join(watching, places.sweep(orphans, &ctx, &wake)).await;
 }
 
-async fn watch<K: Kind>(
-    ctx: &Context,
-    (view, mut writer): (View<K>, Writer<K>),
-    api: Api<K>,
-    orphaned: &impl Fn(K),
-    wake: &impl Fn(Wake<'_>),
-) {
+async fn watch<K: Kind>(ctx: &Context, view: &View<K>, api: Api<K>, orphaned: &impl Fn(K), wake: &impl Fn(Wake<'_>)) {
     let labels = format!("{}={}", MANAGED_BY.0, MANAGED_BY.1);
     let mut watch = Watch::new(api).labels(&labels).period(ctx.settings.watch_period);
     loop {
         match watch.next().await {
-            Ok(Update::Change(event)) => take(&view, &mut writer, slim(event), orphaned, wake),
+            Ok(Update::Change(event)) => take(view, slim(event), orphaned, wake),
             Ok(Update::Current) => {}
-            Err(error) => fails(&view, &error, ctx, wake),
+            Err(error) => fails(view, &error, ctx, wake),
         }
     }
 }
 
-fn take<K: Kind>(
-    view: &View<K>,
-    writer: &mut Writer<K>,
-    event: Event<K>,
-    orphaned: &impl Fn(K),
-    wake: &impl Fn(Wake<'_>),
-) {
-    let before = match &event {
-        Event::Apply(object) | Event::Delete(object) => view.store.get(&ObjectRef::from_obj(object)),
-        _ => None,
-    };
-    // What a new list lacks is gone, and its owner is told too.
-    let known = if matches!(event, Event::InitDone) {
-        view.store.state()
-    } else {
-        Vec::new()
-    };
-    writer.apply_watcher_event(&event);
-    if let Event::Apply(object) = &event
-        && orphaned_by(object.meta()).is_some()
-    {
-        orphaned(object.clone());
-    }
-    match &event {
-        Event::Apply(object) | Event::Delete(object) => {
-            let both = [before.as_deref(), Some(object)].into_iter().flatten();
-            wake_owners(both, wake);
-        }
-        Event::Init | Event::InitApply(_) => {}
-        Event::InitDone => {
-            let first = view.stands(Standing::Listed);
-            let listed = view.store.state();
-            wake_owners(known.iter().chain(&listed).map(|object| &**object), wake);
-            let orphans = listed.iter().filter(|object| orphaned_by(object.meta()).is_some());
-            orphans.for_each(|orphan| orphaned(K::clone(orphan)));
-            if first {
-                wake(Wake::All);
-            }
-        }
-    }
-}
-
-fn wake_owners<'a, K: Kind>(objects: impl Iterator<Item = &'a K>, wake: &impl Fn(Wake<'_>)) {
+fn take<K: Kind>(view: &View<K>, event: Event<K>, orphaned: &impl Fn(K), wake: &impl Fn(Wake<'_>)) {
+    let complete = matches!(event, Event::InitDone);
+    let changes = view.store.take_in(event);
+    let first = complete && view.stands(Standing::Listed);
     let mut woken = HashSet::new();
-    for object in objects {
+    for object in changes
+        .iter()
+        .flat_map(|change| [change.before(), change.after()])
+        .flatten()
+    {
         for owner in object.owner_references() {
             if woken.insert((object.namespace(), &owner.uid)) {
                 wake(Wake::Owner(object.meta().namespace.as_deref(), owner));
             }
         }
+    }
+    for object in changes.iter().filter_map(|change| change.after()) {
+        if orphaned_by(object.meta()).is_some() {
+            orphaned(K::clone(object));
+        }
+    }
+    if first {
+        wake(Wake::All);
     }
 }
 

@@ -58,12 +58,6 @@ impl Memory {
         self.backoffs.reset(uid);
         self.troubles.remove(uid);
     }
-
-    /// Forgets those for which `wanted` does not hold.
-    pub(in super::super) fn forget_unless(&mut self, wanted: impl Fn(&str) -> bool) {
-        self.backoffs.forget_unless(&wanted);
-        self.troubles.retain(|uid, _| wanted(uid));
-    }
 }
 
 fn state(uid: &str, generation: Option<i64>) -> State<'_> {

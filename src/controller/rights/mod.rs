@@ -16,7 +16,6 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBind
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, PostParams, Preconditions},
-    runtime::reflector::{ObjectRef, Store, store, store::Writer},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
@@ -25,7 +24,7 @@ pub(super) use feed::{Wake, follow};
 pub(super) use memory::{Memory, Outcome};
 pub(super) use sweep::Places;
 
-use super::{Context, Error};
+use super::{Context, Error, store::Store};
 use crate::{
     answer,
     api::condition::{Finding, Reason},
@@ -59,24 +58,22 @@ enum Standing {
 }
 
 /// The views that the controller has. One that looks after some namespaces leaves alone what is cluster-wide.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Views {
     pub(super) cluster: Option<(View<ClusterRole>, View<ClusterRoleBinding>)>,
     pub(super) scoped: Vec<(View<Role>, View<RoleBinding>)>,
 }
 
-/// Lays out a view, and where its watch writes to.
-pub(super) fn view<K: Kind>(namespace: Option<String>) -> (View<K>, Writer<K>) {
-    let (store, writer) = store();
-    let view = View {
-        namespace,
-        store,
-        standing: Arc::new(Mutex::new(Standing::Listing)),
-    };
-    (view, writer)
-}
-
 impl<K: Kind> View<K> {
+    /// The view of a namespace, or of all there are, before anything is seen.
+    pub(super) fn new(namespace: Option<String>) -> Self {
+        Self {
+            namespace,
+            store: Store::default(),
+            standing: Arc::new(Mutex::new(Standing::Listing)),
+        }
+    }
+
     fn standing(&self) -> Standing {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -90,11 +87,7 @@ impl<K: Kind> View<K> {
     }
 
     fn find(&self, right: &Right) -> Option<Arc<K>> {
-        let reference = ObjectRef::new(&right.name);
-        self.store.get(&match &right.namespace {
-            Some(namespace) => reference.within(namespace),
-            None => reference,
-        })
+        self.store.find(right.namespace.as_deref(), &right.name)
     }
 }
 

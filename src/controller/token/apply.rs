@@ -144,13 +144,13 @@ async fn write_secret(
     plain: Option<&Token>,
 ) -> Result<(), Error> {
     let key = dereference::key(token);
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.0);
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), key.namespace().unwrap_or_default());
     let contract = Contract::new(token, credential);
     let known_absent = ctx.memory().secrets.seen(&key).is_none();
     let found = if known_absent && plain.is_some() {
         None
     } else {
-        api.get_opt(&key.1).await.map_err(Error::api("read the Secret"))?
+        api.get_opt(key.name()).await.map_err(Error::api("read the Secret"))?
     };
     if found
         .as_ref()
@@ -167,7 +167,7 @@ async fn write_secret(
         ctx.memory().secrets.doubt(&key);
         return Ok(());
     };
-    let written = put(&api, &key.1, &contract, plain, found.as_ref()).await;
+    let written = put(&api, key.name(), &contract, plain, found.as_ref()).await;
     let written = written.map_err(|error| error.without(plain.expose()))?;
     match dereference::remember(token, ctx, &key, Some(&written)) {
         SecretFact::Owned { intact: true, .. } => Ok(()),
@@ -225,10 +225,10 @@ async fn delete(api: &Api<Secret>, found: &Secret, name: &str) -> Result<(), Err
 
 async fn delete_secret(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
     let key = dereference::key(token);
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.0);
-    let found = api.get_opt(&key.1).await.map_err(Error::api("read the Secret"))?;
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), key.namespace().unwrap_or_default());
+    let found = api.get_opt(key.name()).await.map_err(Error::api("read the Secret"))?;
     if let Some(found) = found.filter(|found| is_controlled_by(&found.metadata, token.metadata.uid.as_deref())) {
-        delete(&api, &found, &key.1).await?;
+        delete(&api, &found, key.name()).await?;
         if let Some(uid) = &found.metadata.uid {
             ctx.memory().secrets.gone(&key, uid);
         }

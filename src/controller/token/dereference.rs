@@ -1,11 +1,12 @@
 //! Looking at a token's Secret, with a request only where the watch does not tell enough.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::Api;
 
 use super::super::{
     Context, Error,
-    secrets::{self, Key, Seen, Verified},
+    key::Key,
+    secrets::{self, Seen, Verified},
 };
 use crate::{
     api::{ApiToken, CredentialState},
@@ -16,8 +17,11 @@ use crate::{
 };
 
 /// The namespace and name of a token's Secret.
-pub(super) fn key(token: &ApiToken) -> Key {
-    (token.namespace().unwrap_or_default(), token.secret_name())
+pub(super) fn key(token: &ApiToken) -> Key<Secret> {
+    Key::namespaced(
+        token.metadata.namespace.as_deref().unwrap_or_default(),
+        &token.secret_name(),
+    )
 }
 
 /// What is under the name of the token's Secret.
@@ -30,7 +34,7 @@ pub(super) async fn secret(token: &ApiToken, ctx: &Context) -> Result<SecretFact
 }
 
 /// What can be said without a request. None: it must be read.
-fn known(token: &ApiToken, ctx: &Context, key: &Key) -> Option<SecretFact> {
+fn known(token: &ApiToken, ctx: &Context, key: &Key<Secret>) -> Option<SecretFact> {
     let memory = ctx.memory();
     let seen = memory.secrets.seen(key);
     match (seen, memory.secrets.verified(key)) {
@@ -89,9 +93,9 @@ fn never_written(token: &ApiToken, minted: Option<u64>) -> bool {
     })
 }
 
-async fn read(token: &ApiToken, ctx: &Context, key: &Key) -> Result<SecretFact, Error> {
-    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), &key.0);
-    match api.get_opt(&key.1).await.map_err(Error::api("read the Secret")) {
+async fn read(token: &ApiToken, ctx: &Context, key: &Key<Secret>) -> Result<SecretFact, Error> {
+    let api: Api<Secret> = Api::namespaced(ctx.client.clone(), key.namespace().unwrap_or_default());
+    match api.get_opt(key.name()).await.map_err(Error::api("read the Secret")) {
         Ok(found) => Ok(remember(token, ctx, key, found.as_ref())),
         Err(error) => match error.refusal() {
             // What time ends must end all the same.
@@ -102,7 +106,7 @@ async fn read(token: &ApiToken, ctx: &Context, key: &Key) -> Result<SecretFact, 
 }
 
 /// Takes in a Secret that was read or written, and says what it is to the token.
-pub(super) fn remember(token: &ApiToken, ctx: &Context, key: &Key, found: Option<&Secret>) -> SecretFact {
+pub(super) fn remember(token: &ApiToken, ctx: &Context, key: &Key<Secret>, found: Option<&Secret>) -> SecretFact {
     let fact = found.map_or(SecretFact::Absent, |found| inspect(token, found));
     let secrets = &mut ctx.memory().secrets;
     match (&fact, found) {

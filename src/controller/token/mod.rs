@@ -7,9 +7,14 @@ mod workload;
 
 use std::time::Duration;
 
-use kube::{Resource, ResourceExt, core::DeserializeGuard, runtime::controller::Action};
+use kube::{Resource, ResourceExt, core::DeserializeGuard};
 
-use super::{Context, Error, context::Memory, invalid, look_again, reconciler::Reconcile};
+use super::{
+    Context, Error,
+    context::Memory,
+    invalid, look_again,
+    reconciler::{Action, Reconcile},
+};
 use crate::{
     api::{
         ApiToken,
