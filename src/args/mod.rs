@@ -85,10 +85,6 @@ pub struct ControllerArguments {
     #[arg(long, value_name = "NAMES", env = "TOKENWRIGHT_NAMESPACES")]
     pub namespaces: Vec<Namespaces>,
 
-    /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
-    pub metrics: SocketAddr,
-
     /// How many tokens to work on at the same time.
     #[arg(long, value_name = "NUMBER", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
@@ -108,11 +104,7 @@ pub struct ControllerArguments {
 
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
-    pub traces: TraceArguments,
-
-    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
-    #[command(flatten)]
-    pub log: LogArguments,
+    pub observed: ObservedArguments,
 }
 
 /// Which of several controllers works.
@@ -161,10 +153,6 @@ pub struct VerifierArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9001", value_parser = address)]
     pub grpc: SocketAddr,
 
-    /// Where /healthz, /readyz and /metrics are served.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
-    pub metrics: SocketAddr,
-
     /// The proxies and gateways whose X-Forwarded-For is believed: addresses and ranges, separated by commas.
     #[arg(long, value_name = "CIDRS", default_value = "", hide_default_value = true)]
     pub trusted_proxies: TrustedProxies,
@@ -187,11 +175,7 @@ pub struct VerifierArguments {
 
     #[allow(missing_docs, reason = "flattened: clap shows the fields")]
     #[command(flatten)]
-    pub traces: TraceArguments,
-
-    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
-    #[command(flatten)]
-    pub log: LogArguments,
+    pub observed: ObservedArguments,
 }
 
 /// `tokenwright check`.
@@ -303,11 +287,19 @@ pub struct LogArguments {
     pub log: Option<String>,
 }
 
-/// Where traces go.
+/// How a mode that serves tells how it fares.
 #[derive(Debug, Args)]
-pub struct TraceArguments {
+pub struct ObservedArguments {
+    /// Where /healthz, /readyz and /metrics are served.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
+    pub metrics: SocketAddr,
+
     /// Send traces to this collector by OTLP over HTTP, such as http://collector.monitoring:4318. Default:
     /// $OTEL_EXPORTER_OTLP_ENDPOINT; without it there are none. Which of them is said by $OTEL_TRACES_SAMPLER.
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<Endpoint>,
+
+    #[allow(missing_docs, reason = "flattened: clap shows the fields")]
+    #[command(flatten)]
+    pub log: LogArguments,
 }

@@ -25,23 +25,17 @@ const CRD_RETRY: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the cluster's address cannot be found or read, the probes' address cannot be listened on, or the lease is lost.
 pub async fn controller(arguments: ControllerArguments) -> Outcome {
-    observed(
-        "tokenwright-controller",
-        &arguments.log,
-        &arguments.traces,
-        look_after(&arguments),
-    )
-    .await
+    observed("tokenwright-controller", &arguments.observed, look_after(&arguments)).await
 }
 
 async fn look_after(arguments: &ControllerArguments) -> Outcome {
     let config = cluster::find(&arguments.cluster).await?;
-    let listener = listen(arguments.metrics, "--metrics").await?;
+    let listener = listen(arguments.observed.metrics, "--metrics").await?;
 
     let metrics = Arc::new(Metrics::default());
     let ended = asked_to_end().shared();
     let probing = tokio::spawn(probes::serve(listener, metrics.clone(), ended.clone()));
-    let (url, probes) = (&config.cluster_url, arguments.metrics);
+    let (url, probes) = (&config.cluster_url, arguments.observed.metrics);
     let namespaces = Namespaces::union(&arguments.namespaces);
     tracing::info!(cluster = %url, %probes, namespaces = cluster::scope(&namespaces), "starting");
 

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 pub use verifier::verifier;
 
 use crate::{
-    args::{LogArguments, TraceArguments},
+    args::ObservedArguments,
     telemetry::{self, Traces},
 };
 
@@ -49,14 +49,14 @@ fn end_with(code: ExitCode, error: impl Display) -> ExitCode {
 /// Runs a mode that serves, with its logs, and its traces where they are asked for. Ends with 2 when those make no sense.
 async fn observed(
     service: &'static str,
-    log: &LogArguments,
-    traces: &TraceArguments,
+    arguments: &ObservedArguments,
     mode: impl Future<Output = Outcome>,
 ) -> Outcome {
-    let traces = match Traces::begin(service, traces.otlp_endpoint.as_ref()) {
+    let traces = match Traces::begin(service, arguments.otlp_endpoint.as_ref()) {
         Ok(traces) => traces,
         Err(error) => return Ok(misused(error)),
     };
+    let log = &arguments.log;
     telemetry::init(log.log_format, log.log.as_deref().unwrap_or("info"), traces.as_ref());
     let outcome = mode.await;
     if let Some(traces) = traces {

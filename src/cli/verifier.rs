@@ -17,13 +17,7 @@ use crate::{
 /// When the cluster's address cannot be found or read, an address cannot be listened on, or the certificate makes no
 /// sense.
 pub async fn verifier(arguments: VerifierArguments) -> Outcome {
-    observed(
-        "tokenwright-verifier",
-        &arguments.log,
-        &arguments.traces,
-        answer(&arguments),
-    )
-    .await
+    observed("tokenwright-verifier", &arguments.observed, answer(&arguments)).await
 }
 
 async fn answer(arguments: &VerifierArguments) -> Outcome {
@@ -33,7 +27,7 @@ async fn answer(arguments: &VerifierArguments) -> Outcome {
         _ => None,
     };
     let (client, url) = cluster::connect(&arguments.cluster).await?;
-    let probed = listen(arguments.metrics, "--metrics").await?;
+    let probed = listen(arguments.observed.metrics, "--metrics").await?;
     let http = listen(arguments.http, "--http").await?;
     let grpc = listen(arguments.grpc, "--grpc").await?;
 

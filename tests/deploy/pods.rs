@@ -75,9 +75,9 @@ pub(crate) fn assert_reachable(objects: &Objects) {
     let commands = commands(objects);
     for (name, pod) in pods(objects) {
         let listens: BTreeMap<&str, u16> = match &commands[name] {
-            Command::Controller(controller) => BTreeMap::from([("metrics", controller.metrics.port())]),
+            Command::Controller(controller) => BTreeMap::from([("metrics", controller.observed.metrics.port())]),
             Command::Verifier(verifier) => BTreeMap::from([
-                ("metrics", verifier.metrics.port()),
+                ("metrics", verifier.observed.metrics.port()),
                 ("http", verifier.http.port()),
                 ("grpc", verifier.grpc.port()),
             ]),
