@@ -51,22 +51,9 @@ pub(crate) async fn install(kubectl: &Kubectl) -> bool {
     let made = tokio::time::timeout(LIMIT, created).await;
     allowed(&made.expect("the API server never learns the kind"));
     let used = r#"{"status":{"rotations":7}}"#;
-    let status = [
-        "patch",
-        "apitoken",
-        "t",
-        "--subresource=status",
-        "--type=merge",
-        "--patch",
-        used,
-    ];
     let status = || {
-        kubectl.run(
-            status
-                .into_iter()
-                .chain(["--dry-run=server", "--as", "probe"])
-                .chain(space),
-        )
+        let probe = ["--dry-run=server", "--as", "probe"];
+        kubectl.run(patch_status("merge", used).into_iter().chain(probe).chain(space))
     };
     let dry = ["create", "--dry-run=server", "--output=yaml", "--filename", "-"];
     let enforced = async {
@@ -339,16 +326,7 @@ pub(crate) async fn bystanders(stage: &Stage) {
     allowed(&apply(stage, ZOE, &[], &stage.manifest("  type: Personal\n  user: zoe\n")).await);
     stage.ready().await;
     let used = r#"{"status":{"lastUsed":{"at":"2026-01-01T00:00:00Z"}}}"#;
-    let patch = [
-        "patch",
-        "apitoken",
-        "t",
-        "--subresource=status",
-        "--type=merge",
-        "--patch",
-        used,
-    ];
-    allowed(&run(stage, &verifier, &patch).await);
+    allowed(&run(stage, &verifier, &patch_status("merge", used)).await);
     allowed(&run(stage, &controller, &["delete", "apitoken", "t"]).await);
     stage.kubectl.ok(["delete", "clusterrole", &role]).await;
     stage.kubectl.ok(["delete", "clusterrolebinding", &role]).await;
@@ -377,10 +355,7 @@ pub(crate) async fn status(stage: &Stage) {
     }
     let (controller, verifier) = (account("controller"), account("verifier"));
     can(stage, &controller, "update", "apitokens/status", true).await;
-    let write = async |user: &str, type_: &str, patch: &str| {
-        let patch = ["--subresource=status", type_, "--patch", patch];
-        run(stage, user, &[&["patch", "apitoken", "t"], &patch[..]].concat()).await
-    };
+    let write = async |user: &str, type_: &str, patch: &str| run(stage, user, &patch_status(type_, patch)).await;
     let before = stage.path("apitoken/t", "{.status.credentials}").await;
     let forged = format!(
         r#"[{{"op":"replace","path":"/status/credentials/0/digest","value":"sha256:{}"}}]"#,
@@ -391,12 +366,12 @@ pub(crate) async fn status(stage: &Stage) {
          holds the verb update on apitokens/status, such as the controller."
     );
     for (type_, patch) in [
-        ("--type=json", forged.as_str()),
-        ("--type=json", r#"[{"op":"remove","path":"/status/credentials"}]"#),
-        ("--type=json", r#"[{"op":"remove","path":"/status"}]"#),
-        ("--type=merge", r#"{"status":{"grant":null}}"#),
+        ("json", forged.as_str()),
+        ("json", r#"[{"op":"remove","path":"/status/credentials"}]"#),
+        ("json", r#"[{"op":"remove","path":"/status"}]"#),
+        ("merge", r#"{"status":{"grant":null}}"#),
         (
-            "--type=merge",
+            "merge",
             r#"{"status":{"lastUsed":{"at":"2026-01-01T00:00:00Z"},"rotations":7}}"#,
         ),
     ] {
@@ -408,9 +383,9 @@ pub(crate) async fn status(stage: &Stage) {
         r#"{"status":{"lastUsed":{"at":"2026-01-02T00:00:00Z"},"lastReuse":{"at":"2026-01-02T00:00:00Z"}}}"#,
         r#"{"status":{"lastReuse":null}}"#,
     ] {
-        allowed(&write(&verifier, "--type=merge", patch).await);
+        allowed(&write(&verifier, "merge", patch).await);
     }
-    allowed(&write(&controller, "--type=merge", r#"{"status":{"grant":null}}"#).await);
+    allowed(&write(&controller, "merge", r#"{"status":{"grant":null}}"#).await);
     stage.ready().await;
 }
 
@@ -450,6 +425,12 @@ async fn apply(stage: &Stage, user: &str, arguments: &[&str], manifest: &str) ->
     let apply = ["apply", "--filename", "-", "--as", user];
     let arguments = apply.into_iter().chain(arguments.iter().copied());
     stage.kubectl.run_with(arguments, manifest).await
+}
+
+/// The arguments that patch the status of the ApiToken.
+fn patch_status<'a>(type_: &'a str, patch: &'a str) -> [&'a str; 8] {
+    let status = "--subresource=status";
+    ["patch", "apitoken", "t", status, "--type", type_, "--patch", patch]
 }
 
 fn allowed(outcome: &Outcome) {
