@@ -1,10 +1,8 @@
 //! Running `tokenwright check`.
 
-use std::{
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Command};
+
+use crate::support::run_with;
 
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -22,21 +20,13 @@ pub(crate) fn check(folder: &str, arguments: &[&str]) -> Ended {
 }
 
 pub(crate) fn check_with_input(folder: &str, arguments: &[&str], input: &str) -> Ended {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tokenwright"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenwright"));
+    let command = command
         .arg("check")
         .args(arguments)
         .current_dir(Path::new(ROOT).join(folder))
-        .env_remove("KUBECONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // One that ends without reading has closed it.
-    let _ = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
+        .env_remove("KUBECONFIG");
+    let output = run_with(command, input);
     Ended {
         code: output.status.code(),
         out: String::from_utf8(output.stdout).unwrap(),

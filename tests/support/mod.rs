@@ -14,6 +14,7 @@
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 mod cluster;
+mod input;
 pub(crate) mod process;
 
 use std::{
@@ -34,6 +35,8 @@ use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use cluster::Cluster;
+#[allow(unused_imports, reason = "every test binary uses a part of it")]
+pub(crate) use input::run_with;
 
 /// Makes a test against the sandbox and one against a real server of an `async fn(Server)`.
 #[allow(unused_macros, reason = "every test binary uses a part of it")]
