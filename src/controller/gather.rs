@@ -1,18 +1,28 @@
-//! Gathering changes, so that what is counted over many tokens is counted once for all of them.
+//! When what is counted over all tokens is looked at: once for many changes of them.
 
 use std::time::Duration;
 
-use kube::Resource;
+use kube::{Resource, ResourceExt};
 use tokio::time::Instant;
 
-use super::Context;
+use super::{Context, reconciler::Action};
+
+/// What to do instead of looking at an object of the whole cluster now, if anything.
+pub(super) fn put_off<K: Resource<DynamicType = ()>>(object: &K, ctx: &Context) -> Option<Action> {
+    // A controller that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
+    // cluster-wide is not its to keep. Nor has it the right to.
+    if !ctx.settings.namespaces.is_empty() {
+        return Some(Action::await_change());
+    }
+    gather::<K>(object.name_any(), ctx).map(Action::requeue)
+}
 
 /// How long changes are still gathered before the object of that name is looked at. The time runs from the first of them,
 /// so that one where something happens all the time is looked at too.
-pub(super) fn gather<K: Resource<DynamicType = ()>>(name: &str, ctx: &Context) -> Option<Duration> {
+fn gather<K: Resource<DynamicType = ()>>(name: String, ctx: &Context) -> Option<Duration> {
     let now = Instant::now();
     let mut memory = ctx.memory();
-    let key = (K::kind(&()), name.to_owned());
+    let key = (K::kind(&()), name);
     let due = *memory
         .counts_due
         .entry(key.clone())

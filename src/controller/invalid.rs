@@ -9,11 +9,9 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, Error, reconciler::Action};
+use super::{Context, Error, reconciler::Action, status::MANAGER};
 use crate::api::condition::{self, Finding, Reason, STALLED};
 use crate::domain::whole_seconds;
-
-const MANAGER: &str = "tokenwright-status";
 
 /// Says in these conditions of the object what is wrong with it. Whatever else is in its status stays, and so do a
 /// token's credentials and its Secret.

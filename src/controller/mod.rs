@@ -23,6 +23,7 @@ mod policy;
 mod reconciler;
 mod rights;
 mod secrets;
+mod status;
 mod store;
 mod token;
 

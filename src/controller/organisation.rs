@@ -1,33 +1,27 @@
 //! Reconciling one Organisation: what its members may do, and how many tokens it has.
 
 use jiff::Timestamp;
-use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard};
+use kube::{Api, Resource, ResourceExt, core::DeserializeGuard};
 
 use super::{
     Context, Error,
     context::Memory,
-    gather::gather,
+    gather::put_off,
     invalid, look_again,
     reconciler::{Action, Reconcile},
     rights::{self, Outcome},
+    status,
 };
 use crate::{
-    api::{Organisation, OrganisationStatus, TokenCounts, condition::READY},
+    api::{Organisation, TokenCounts, condition::READY},
     domain::{self, counts, rights::of_members, whole_seconds},
 };
-
-const MANAGER: &str = "tokenwright-status";
 
 impl Reconcile for DeserializeGuard<Organisation> {
     const KIND: &'static str = "Organisation";
 
     fn put_off(&self, ctx: &Context) -> Option<Action> {
-        // One that sees a part of the tokens would count wrong, and fight with those that see the others; and what is
-        // cluster-wide is not its to keep. Nor has it the right to.
-        if !ctx.settings.namespaces.is_empty() {
-            return Some(Action::await_change());
-        }
-        gather::<Organisation>(&self.name_any(), ctx).map(Action::requeue)
+        put_off(self, ctx)
     }
 
     async fn reconcile(&self, ctx: &Context) -> Result<Action, Error> {
@@ -62,7 +56,11 @@ async fn tend(organisation: &Organisation, ctx: &Context) -> Result<Action, Erro
     let (counts, next_change) = count(organisation, ctx, now);
     let status = counts::status(organisation, counts, ready.as_ref(), now);
     if organisation.status.as_ref() != Some(&status) {
-        write(organisation, status, ctx).await?;
+        let wanted = Organisation {
+            status: Some(status),
+            ..organisation.clone()
+        };
+        status::replace(&Api::all(ctx.client.clone()), &wanted).await?;
     }
     if let Some(error) = failed {
         return Err(error);
@@ -78,20 +76,4 @@ fn count(organisation: &Organisation, ctx: &Context, now: Timestamp) -> (TokenCo
         .filter_map(|token| token.0.as_ref().ok())
         .filter(|token| token.spec.organisation == name);
     counts::count(its, &organisation.spec, now)
-}
-
-async fn write(organisation: &Organisation, status: OrganisationStatus, ctx: &Context) -> Result<(), Error> {
-    let api: Api<Organisation> = Api::all(ctx.client.clone());
-    let wanted = Organisation {
-        status: Some(status),
-        ..organisation.clone()
-    };
-    let params = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    api.replace_status(&organisation.name_any(), &params, &wanted)
-        .await
-        .map_err(Error::of(&organisation.metadata, "write the status"))?;
-    Ok(())
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kube::{Api, Resource, ResourceExt, api::PostParams, core::DeserializeGuard};
+use kube::{Api, Resource, ResourceExt, core::DeserializeGuard};
 
 use super::{
     Context, Error,
     context::Memory,
-    gather::gather,
+    gather::put_off,
     invalid, look_again,
     reconciler::{Action, Reconcile},
+    status,
 };
 use crate::{
-    api::{ApiToken, TokenPolicy, TokenPolicyStatus, condition::READY},
+    api::{ApiToken, TokenPolicy, condition::READY},
     domain::{
         admission::Refusal,
         policy::{self, Landscape, Policy, Survey},
@@ -21,18 +22,11 @@ use crate::{
     },
 };
 
-const MANAGER: &str = "tokenwright-status";
-
 impl Reconcile for DeserializeGuard<TokenPolicy> {
     const KIND: &'static str = "TokenPolicy";
 
     fn put_off(&self, ctx: &Context) -> Option<Action> {
-        // One that sees a part of the tokens would count wrong, and fight with those that see the others. Nor has it the
-        // right to.
-        if !ctx.settings.namespaces.is_empty() {
-            return Some(Action::await_change());
-        }
-        gather::<TokenPolicy>(&self.name_any(), ctx).map(Action::requeue)
+        put_off(self, ctx)
     }
 
     async fn reconcile(&self, ctx: &Context) -> Result<Action, Error> {
@@ -61,7 +55,11 @@ async fn tend(policy: &TokenPolicy, ctx: &Context) -> Result<Action, Error> {
     let (rise, told, tell_at) = policy::rise(policy, &survey, told, now);
     let (status, notice) = policy::status(policy, survey, &findings, now);
     if policy.status.as_ref() != Some(&status) {
-        write(policy, status, ctx).await?;
+        let wanted = TokenPolicy {
+            status: Some(status),
+            ..policy.clone()
+        };
+        status::replace(&Api::all(ctx.client.clone()), &wanted).await?;
     }
     // Not before it is written: what cannot be is tried again, and would be told again.
     if let Some(told) = told {
@@ -105,20 +103,4 @@ fn survey(policy: &TokenPolicy, ctx: &Context, now: Timestamp) -> (Survey, Vec<R
         spec: &policy.spec,
     };
     (landscape.survey(this, &tokens, now), landscape.findings(this))
-}
-
-async fn write(policy: &TokenPolicy, status: TokenPolicyStatus, ctx: &Context) -> Result<(), Error> {
-    let api: Api<TokenPolicy> = Api::all(ctx.client.clone());
-    let wanted = TokenPolicy {
-        status: Some(status),
-        ..policy.clone()
-    };
-    let params = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    api.replace_status(&policy.name_any(), &params, &wanted)
-        .await
-        .map_err(Error::of(&policy.metadata, "write the status"))?;
-    Ok(())
 }

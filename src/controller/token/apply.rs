@@ -8,7 +8,7 @@ use kube::{
 };
 
 use super::{
-    super::{Context, Error, context::Memory},
+    super::{Context, Error, context::Memory, status},
     dereference, workload,
 };
 use crate::{
@@ -22,7 +22,6 @@ use crate::{
     },
 };
 
-const STATUS_MANAGER: &str = "tokenwright-status";
 const SECRET_MANAGER: &str = "tokenwright-secret";
 
 /// Writes the plan's status, with the credential it asks for, if it differs from what is there. Returns whether it did.
@@ -55,14 +54,7 @@ pub(super) async fn replace_status(token: &mut ApiToken, status: ApiTokenStatus,
     let api: Api<ApiToken> = Api::namespaced(ctx.client.clone(), &token.namespace().unwrap_or_default());
     let mut wanted = token.clone();
     wanted.status = Some(status.clone());
-    let params = PostParams {
-        field_manager: Some(STATUS_MANAGER.to_owned()),
-        ..PostParams::default()
-    };
-    let written = api
-        .replace_status(&token.name_any(), &params, &wanted)
-        .await
-        .map_err(Error::of(&token.metadata, "write the status"))?;
+    let written = status::replace(&api, &wanted).await?;
     token.metadata.resource_version = written.metadata.resource_version;
     // What was sent and not what came back: an older schema in the cluster may have left something out, and a status
     // that never is as it should be would be written without end.
