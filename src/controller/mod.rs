@@ -12,6 +12,7 @@
 mod agenda;
 mod backoff;
 mod context;
+mod deletion;
 mod error;
 mod feed;
 mod gate;

@@ -13,10 +13,7 @@ use std::{
 };
 
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
-};
+use kube::{Api, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
@@ -24,9 +21,8 @@ pub(super) use feed::{Wake, follow};
 pub(super) use memory::{Memory, Outcome};
 pub(super) use sweep::Places;
 
-use super::{Context, Error, store::Store};
+use super::{Context, Error, deletion::delete, store::Store};
 use crate::{
-    answer,
     api::condition::{Finding, Reason},
     domain::rights::{Right, RightsObject, Step, step},
 };
@@ -257,26 +253,16 @@ impl<'a, K: Kind> Part<'a, K> {
     }
 
     async fn delete(&self, found: Option<&K>) -> Result<(), Error> {
-        take_away(&self.api, &self.right.name, found).await
+        match found {
+            Some(found) => take_away(&self.api, found).await,
+            None => Ok(()),
+        }
     }
 }
 
-/// Deletes the object of that name if it is still the one that was found.
-async fn take_away<K: Kind>(api: &Api<K>, name: &str, found: Option<&K>) -> Result<(), Error> {
-    let exactly = Preconditions {
-        uid: found.and_then(ResourceExt::uid),
-        resource_version: found.and_then(ResourceExt::resource_version),
-    };
-    let parameters = DeleteParams {
-        preconditions: Some(exactly),
-        ..DeleteParams::background()
-    };
-    match api.delete(name, &parameters).await {
-        Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
-            Err(Error::api("take away a right")(error))
-        }
-        _ => Ok(()),
-    }
+/// Deletes the object if it is still the one that was found.
+async fn take_away<K: Kind>(api: &Api<K>, found: &K) -> Result<(), Error> {
+    delete(api, found).await.map_err(Error::api("take away a right"))
 }
 
 fn parameters() -> PostParams {

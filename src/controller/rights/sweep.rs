@@ -58,7 +58,7 @@ where
             return Ok(());
         }
         let (api, name) = ((self.rights)(ctx.client.clone(), place), orphan.name_any());
-        match take_away(&api, &name, Some(orphan)).await {
+        match take_away(&api, orphan).await {
             Ok(()) => {
                 let kind = K::kind(&());
                 tracing::info!(%kind, namespace, name, "took away a right whose owner is gone");

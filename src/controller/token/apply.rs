@@ -2,17 +2,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, ResourceExt,
-    api::{DeleteParams, PostParams, Preconditions},
-};
+use kube::{Api, ResourceExt, api::PostParams};
 
 use super::{
-    super::{Context, Error, context::Memory, status},
+    super::{Context, Error, context::Memory, deletion::delete, status},
     dereference, workload,
 };
 use crate::{
-    answer,
     api::{ApiToken, ApiTokenStatus, Credential, CredentialState},
     domain::{
         credential::Token,
@@ -190,7 +186,7 @@ async fn put(
                 .map_err(Error::api("replace the Secret"));
         }
         // Neither its type nor what is immutable can be changed in place.
-        delete(api, found, name).await?;
+        delete(api, found).await.map_err(Error::api("delete the Secret"))?;
     }
     let wanted = contract.secret(plain, None);
     api.create(&params, &wanted)
@@ -198,29 +194,12 @@ async fn put(
         .map_err(Error::api("create the Secret"))
 }
 
-async fn delete(api: &Api<Secret>, found: &Secret, name: &str) -> Result<(), Error> {
-    let exactly = Preconditions {
-        uid: found.metadata.uid.clone(),
-        resource_version: found.metadata.resource_version.clone(),
-    };
-    let params = DeleteParams {
-        preconditions: Some(exactly),
-        ..DeleteParams::background()
-    };
-    match api.delete(name, &params).await {
-        Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
-            Err(Error::api("delete the Secret")(error))
-        }
-        _ => Ok(()),
-    }
-}
-
 async fn delete_secret(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
     let key = dereference::key(token);
     let api: Api<Secret> = Api::namespaced(ctx.client.clone(), key.namespace().unwrap_or_default());
     let found = api.get_opt(key.name()).await.map_err(Error::api("read the Secret"))?;
     if let Some(found) = found.filter(|found| is_controlled_by(&found.metadata, token.metadata.uid.as_deref())) {
-        delete(&api, &found, key.name()).await?;
+        delete(&api, &found).await.map_err(Error::api("delete the Secret"))?;
         if let Some(uid) = &found.metadata.uid {
             ctx.memory().secrets.gone(&key, uid);
         }
@@ -232,18 +211,7 @@ async fn delete_secret(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
 
 async fn delete_token(token: &ApiToken, ctx: &Context) -> Result<(), Error> {
     let api: Api<ApiToken> = Api::namespaced(ctx.client.clone(), &token.namespace().unwrap_or_default());
-    let exactly = Preconditions {
-        uid: token.metadata.uid.clone(),
-        resource_version: token.metadata.resource_version.clone(),
-    };
-    let params = DeleteParams {
-        preconditions: Some(exactly),
-        ..DeleteParams::background()
-    };
-    match api.delete(&token.name_any(), &params).await {
-        Err(error) if !answer::status(&error).is_some_and(|status| status.is_not_found()) => {
-            Err(Error::of(&token.metadata, "delete the expired ApiToken")(error))
-        }
-        _ => Ok(()),
-    }
+    delete(&api, token)
+        .await
+        .map_err(Error::of(&token.metadata, "delete the expired ApiToken"))
 }
