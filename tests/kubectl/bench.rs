@@ -51,8 +51,7 @@ where
 
 #[tokio::test]
 async fn it_ends_with_zero_when_the_promises_are_kept() {
-    let (code, said) = bench(&["--tokens", "1"]).end().await;
-    assert_eq!(code, Some(0), "{said}");
+    let said = bench(&["--tokens", "1"]).ends_with(0).await;
     assert!(
         said.contains("Three writes for each token, and none after a restart: kept."),
         "{said}"
@@ -65,8 +64,9 @@ async fn it_ends_with_one_when_a_promise_is_broken() {
     let (sandbox, _server, kubeconfig) = serve(&folder).await;
     let status = Match::any().verb("update").resource("apitokens").subresource("status");
     sandbox.faults().inject(status.times(1), Fault::conflict());
-    let (code, said) = bench(&["--tokens", "1", "--kubeconfig", &kubeconfig]).end().await;
-    assert_eq!(code, Some(1), "{said}");
+    let said = bench(&["--tokens", "1", "--kubeconfig", &kubeconfig])
+        .ends_with(1)
+        .await;
     assert!(
         said.contains("issuing: 3 times update apitokens/status and not 2"),
         "{said}"
@@ -90,8 +90,7 @@ async fn it_ends_with_two_and_a_sentence_when_nothing_can_be_measured() {
             "cannot read the kubeconfig",
         ),
     ] {
-        let (code, said) = bench(&arguments).end().await;
-        assert_eq!(code, Some(2), "{said}");
+        let said = bench(&arguments).ends_with(2).await;
         assert!(said.contains(sentence), "{said}");
     }
 }
@@ -115,14 +114,13 @@ async fn ctrl_c_ends_it_at_once_and_nothing_of_it_stays_on_the_cluster() {
 
     let since = Instant::now();
     running.signal("-INT");
-    let (code, said) = running.end().await;
+    let said = running.ends_with(130).await;
     // It is less than one, where nothing else keeps the machine busy.
     assert!(
         since.elapsed() < Duration::from_secs(5),
         "{:?}: {said}",
         since.elapsed()
     );
-    assert_eq!(code, Some(130), "{said}");
     assert!(said.contains("the cluster deletes what was made on it"), "{said}");
 
     is_gone(namespaces, &made.name_any()).await;

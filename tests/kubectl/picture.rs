@@ -76,7 +76,7 @@ async fn the_picture_is_drawn_anew_when_it_is_asked_for() {
     }
     fs::write(PICTURE, draw(session.trim_end())).unwrap();
     sandbox.signal("-TERM");
-    sandbox.end().await;
+    sandbox.ends_with(0).await;
 }
 
 /// Not how far curl is, nor empty lines.

@@ -86,8 +86,8 @@ impl Process {
         );
     }
 
-    /// Waits for its end; the exit code, and all it said.
-    pub(crate) async fn end(mut self) -> (Option<i32>, String) {
+    /// Waits for its end, which has to come with this exit code. Returns all it said.
+    pub(crate) async fn ends_with(mut self, code: i32) -> String {
         let status = tokio::time::timeout(LIMIT, self.child.wait())
             .await
             .expect("it does not end")
@@ -96,7 +96,8 @@ impl Process {
             self.said.push_str(&line);
             self.said.push('\n');
         }
-        (status.code(), self.said)
+        assert_eq!(status.code(), Some(code), "{}", self.said);
+        self.said
     }
 }
 
