@@ -10,14 +10,13 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
 };
-use kube_sandbox::testing::Kubectl;
 use serde_json::{Value, json};
 
 use crate::{
     helm::{RELEASED, helm},
     pods,
     render::{Objects, file, identity, kustomize, kustomize_folder, shown},
-    servers::{INSTALLING, PATIENCE},
+    servers::{INSTALLING, PATIENCE, kubectl, stamps},
     support::{Server, until},
 };
 
@@ -335,9 +334,7 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
         "deployed"
     );
     assert_eq!(replicas().await, Some(5));
-    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
-    let home = tempfile::tempdir().unwrap();
-    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    let (kubectl, _home) = kubectl(&server);
     let list = |kinds| {
         [
             "get",
@@ -346,10 +343,7 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
             "--selector=app.kubernetes.io/name=tokenwright",
         ]
     };
-    let served = kubectl
-        .ok(["get", "--raw", "/apis/admissionregistration.k8s.io/v1"])
-        .await;
-    let stamps = if served.contains("mutatingadmissionpolicies") {
+    let stamps = if stamps(&kubectl).await {
         kubectl
             .ok(list("mutatingadmissionpolicies,mutatingadmissionpolicybindings"))
             .await

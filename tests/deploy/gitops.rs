@@ -1,16 +1,14 @@
 //! What Argo CD and Flux make of the objects' conditions, by examples/gitops.
 
-use std::fs;
-
 use cel::{Context, Program, Value as CelValue};
-use kube_sandbox::testing::{Kubectl, Tool};
+use kube_sandbox::testing::Tool;
 use serde_json::{Value, json};
 use tokenwright::api::condition::Reason;
 
 use crate::{
     python::python,
     render::{documents, file, kustomize_folder},
-    servers::INSTALLING,
+    servers::{INSTALLING, install_crds, kubectl, remove_crds},
     support::{Server, on_every_server},
 };
 
@@ -189,13 +187,8 @@ fn policies_come_before_tokens_and_organisations_before_both() {
 on_every_server!(what_git_says_is_taken_as_it_is);
 async fn what_git_says_is_taken_as_it_is(server: Server) {
     let _alone = INSTALLING.lock().await;
-    let home = tempfile::tempdir().unwrap();
-    let kubeconfig = fs::read_to_string(server.kubeconfig()).unwrap();
-    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
-    let crds = file("crds").to_str().unwrap().to_owned();
-    kubectl.ok(["apply", "--kustomize", &crds]).await;
-    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
-    kubectl.ok(established).await;
+    let (kubectl, _home) = kubectl(&server);
+    install_crds(&kubectl).await;
     let folder = file("examples/gitops/tokens").to_str().unwrap().to_owned();
     let applied = kubectl.run(["apply", "--kustomize", &folder]).await;
     assert_eq!((applied.success, applied.stderr.as_str()), (true, ""));
@@ -205,6 +198,5 @@ async fn what_git_says_is_taken_as_it_is(server: Server) {
     // Its tokens go with the namespace.
     let delete = ["delete", "--ignore-not-found", "--kustomize", &folder];
     kubectl.ok(delete).await;
-    // Another test installs them by Helm, which takes over none that are there.
-    kubectl.ok(["delete", "--kustomize", &crds]).await;
+    remove_crds(&kubectl).await;
 }

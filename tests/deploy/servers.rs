@@ -6,6 +6,7 @@ use k8s_openapi::api::{authorization::v1::SubjectAccessReview, core::v1::Pod};
 use kube::{Api, api::PostParams};
 use kube_sandbox::testing::Kubectl;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -20,12 +21,39 @@ pub(crate) static INSTALLING: Mutex<()> = Mutex::const_new(());
 /// Far above what it takes, so that a busy machine fails no test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// kubectl as an administrator of the server, for as long as its home is kept.
+pub(crate) fn kubectl(server: &Server) -> (Kubectl, TempDir) {
+    let home = tempfile::tempdir().unwrap();
+    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
+    (Kubectl::new(home.path(), &kubeconfig).unwrap(), home)
+}
+
+/// Whether the server has policies that stamp, which takes Kubernetes 1.36.
+pub(crate) async fn stamps(kubectl: &Kubectl) -> bool {
+    let served = kubectl.ok(["get", "--raw", "/apis/admissionregistration.k8s.io/v1"]);
+    served.await.contains("mutatingadmissionpolicies")
+}
+
+fn crds() -> String {
+    file("crds").to_str().unwrap().to_owned()
+}
+
+/// Installs the CRDs by themselves, and waits until they are served.
+pub(crate) async fn install_crds(kubectl: &Kubectl) {
+    kubectl.ok(["apply", "--kustomize", &crds()]).await;
+    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+    kubectl.ok(established).await;
+}
+
+/// Removes them: another test installs them by Helm, which takes over none that are there.
+pub(crate) async fn remove_crds(kubectl: &Kubectl) {
+    kubectl.ok(["delete", "--kustomize", &crds()]).await;
+}
+
 on_every_server!(every_overlay_is_taken_as_it_is);
 async fn every_overlay_is_taken_as_it_is(server: Server) {
     let _alone = INSTALLING.lock().await;
-    let home = tempfile::tempdir().unwrap();
-    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
-    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    let (kubectl, _home) = kubectl(&server);
     let _ = kubectl.run(["create", "namespace", "shop"]).await;
     for name in OVERLAYS {
         let folder = overlay(name);
@@ -52,13 +80,8 @@ async fn every_overlay_is_taken_as_it_is(server: Server) {
 on_every_server!(the_stamp_is_taken_as_it_is);
 async fn the_stamp_is_taken_as_it_is(server: Server) {
     let _alone = INSTALLING.lock().await;
-    let home = tempfile::tempdir().unwrap();
-    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
-    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
-    let served = kubectl
-        .ok(["get", "--raw", "/apis/admissionregistration.k8s.io/v1"])
-        .await;
-    if !served.contains("mutatingadmissionpolicies") {
+    let (kubectl, _home) = kubectl(&server);
+    if !stamps(&kubectl).await {
         return;
     }
     let folder = file("tests/deploy/stamped").to_str().unwrap().to_owned();
@@ -76,9 +99,7 @@ async fn the_stamp_is_taken_as_it_is(server: Server) {
 on_every_server!(what_the_chart_makes_of_every_value_is_taken);
 async fn what_the_chart_makes_of_every_value_is_taken(server: Server) {
     let _alone = INSTALLING.lock().await;
-    let home = tempfile::tempdir().unwrap();
-    let kubeconfig = std::fs::read_to_string(server.kubeconfig()).unwrap();
-    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
+    let (kubectl, _home) = kubectl(&server);
     for namespace in [NAMESPACE, "shop", "blog"] {
         let _ = kubectl.run(["create", "namespace", namespace]).await;
     }

@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use kube_sandbox::testing::Kubectl;
 use serde_json::{Value, json};
 
 use crate::{
     render::{Objects, file},
-    servers::INSTALLING,
+    servers::{INSTALLING, install_crds, kubectl, remove_crds},
     support::{Server, on_every_server},
 };
 
@@ -98,13 +97,8 @@ fn the_pipeline_reads_the_secret_that_its_account_may_read() {
 on_every_server!(workloads_are_taken_as_they_are);
 async fn workloads_are_taken_as_they_are(server: Server) {
     let _alone = INSTALLING.lock().await;
-    let home = tempfile::tempdir().unwrap();
-    let kubeconfig = fs::read_to_string(server.kubeconfig()).unwrap();
-    let kubectl = Kubectl::new(home.path(), &kubeconfig).unwrap();
-    let crds = file("crds").to_str().unwrap().to_owned();
-    kubectl.ok(["apply", "--kustomize", &crds]).await;
-    let established = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
-    kubectl.ok(established).await;
+    let (kubectl, _home) = kubectl(&server);
+    install_crds(&kubectl).await;
     for name in FILES {
         let applied = kubectl.run(["apply", "--filename", &path(name)]).await;
         // Warnings are of Pod Security, and of what is deprecated.
@@ -116,6 +110,5 @@ async fn workloads_are_taken_as_they_are(server: Server) {
     for name in FILES.iter().rev() {
         kubectl.ok(["delete", "--filename", &path(name)]).await;
     }
-    // Another test installs them by Helm, which takes over none that are there.
-    kubectl.ok(["delete", "--kustomize", &crds]).await;
+    remove_crds(&kubectl).await;
 }
