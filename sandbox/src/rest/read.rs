@@ -72,14 +72,16 @@ pub(crate) fn get(
 
 /// The key of the object that a call names.
 pub(crate) fn key(resource: &Resource, call: &Call) -> Key {
-    Key::new(
-        if resource.namespaced {
-            &call.attempt.namespace
-        } else {
-            ""
-        },
-        call.name(),
-    )
+    Key::new(namespace(resource, call), call.name())
+}
+
+/// The namespace that a call is about; empty: all of them, or none as the resource has none.
+pub(crate) fn namespace<'c>(resource: &Resource, call: &'c Call) -> &'c str {
+    if resource.namespaced {
+        &call.attempt.namespace
+    } else {
+        ""
+    }
 }
 
 pub(crate) fn selector(resource: &Resource, call: &Call) -> Answer<Selector> {
@@ -174,11 +176,7 @@ fn page(
     let compacted = cluster.compacted();
     let limit = call.query.number("limit")?.filter(|limit| *limit > 0);
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let namespace = if resource.namespaced {
-        call.attempt.namespace.as_str()
-    } else {
-        ""
-    };
+    let namespace = namespace(resource, call);
     let table = cluster.table(&resource.table);
     let past = match exact.filter(|exact| table.changed_since(*exact)) {
         Some(exact) if exact < compacted && as_of.is_none() => return Err(too_old(call, exact, compacted)),

@@ -89,11 +89,7 @@ pub(super) fn collection(
 ) -> Answer<Reply> {
     let (asked, write) = asked(user, incoming)?;
     let selector = read::selector(resource, &incoming.call)?;
-    let namespace = if resource.namespaced {
-        incoming.call.attempt.namespace.as_str()
-    } else {
-        ""
-    };
+    let namespace = read::namespace(resource, &incoming.call);
     let table = cluster.table(&resource.table);
     let keys: Vec<Key> = table
         .within(namespace, None)

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 use super::accept::{Shape, Wanted};
 use super::answer::{self, Body, Reply};
 use super::call::Call;
-use super::read::{forbidden_option, include, partial_metadata, revision_of, selector};
+use super::read::{forbidden_option, include, namespace, partial_metadata, revision_of, selector};
 use crate::catalog::Resource;
 use crate::cluster::Cluster;
 use crate::sandbox::Shared;
@@ -69,11 +69,7 @@ pub(crate) fn watch(
     let selector = selector(resource, call)?;
     let include = include(call)?;
     let (current, compacted) = (cluster.revision(), cluster.compacted());
-    let namespace = if resource.namespaced {
-        call.attempt.namespace.clone()
-    } else {
-        String::new()
-    };
+    let namespace = namespace(resource, call).to_owned();
     let table = cluster.table(&resource.table);
     let mut watch = Watch {
         shared: shared.clone(),

@@ -63,11 +63,7 @@ pub(super) fn create(
     }
     let mut options = options(user, incoming)?;
     let object = body::read_object(resource, &incoming.headers, &incoming.body)?;
-    let namespace = if resource.namespaced {
-        call.attempt.namespace.as_str()
-    } else {
-        ""
-    };
+    let namespace = read::namespace(resource, call);
     if resource.namespaced && namespace.is_empty() {
         return Err(Refusal::method_not_allowed());
     }
