@@ -154,22 +154,13 @@ fn read_value(kind: &Type, raw: Raw<'_>, depth: usize) -> Result<Value, DecodeEr
         (Type::MicroTime, Raw::Bytes(bytes)) => read_time(bytes, true)?,
         (Type::Quantity, Raw::Bytes(bytes)) => text_in(bytes, 1)?.into(),
         (Type::Duration, Raw::Bytes(bytes)) => {
-            let nanoseconds = numbers_in(bytes)?
-                .into_iter()
-                .find(|(number, _)| *number == 1)
-                .map_or(0, |(_, value)| value);
+            let nanoseconds = Numbers::of(bytes)?.get(1);
             format!("{}s", nanoseconds as f64 / 1e9).into()
         }
         (Type::IntOrString, Raw::Bytes(bytes)) => {
-            let numbers = numbers_in(bytes)?;
-            let number = |wanted: u32| {
-                numbers
-                    .iter()
-                    .find(|(number, _)| *number == wanted)
-                    .map_or(0, |(_, value)| *value)
-            };
-            if number(1) == 0 {
-                number(2).into()
+            let numbers = Numbers::of(bytes)?;
+            if numbers.get(1) == 0 {
+                numbers.get(2).into()
             } else {
                 text_in(bytes, 3)?.into()
             }
@@ -199,14 +190,25 @@ fn read_value(kind: &Type, raw: Raw<'_>, depth: usize) -> Result<Value, DecodeEr
     Ok(value)
 }
 
-fn numbers_in(bytes: &[u8]) -> Result<Vec<(u32, i64)>, DecodeError> {
-    let mut numbers = Vec::new();
-    for field in Fields::of(bytes) {
-        if let (number, Raw::Varint(value)) = field? {
-            numbers.push((number, value.cast_signed()));
+/// The whole numbers of a message, by the numbers of their fields.
+struct Numbers(Vec<(u32, i64)>);
+
+impl Numbers {
+    fn of(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut numbers = Vec::new();
+        for field in Fields::of(bytes) {
+            if let (number, Raw::Varint(value)) = field? {
+                numbers.push((number, value.cast_signed()));
+            }
         }
+        Ok(Self(numbers))
     }
-    Ok(numbers)
+
+    /// The number of this field; zeros are not written.
+    fn get(&self, wanted: u32) -> i64 {
+        let found = self.0.iter().find(|(number, _)| *number == wanted);
+        found.map_or(0, |(_, value)| *value)
+    }
 }
 
 fn text_in(bytes: &[u8], wanted: u32) -> Result<String, DecodeError> {
@@ -224,15 +226,9 @@ fn read_time(bytes: &[u8], with_microseconds: bool) -> Result<Value, DecodeError
     if bytes.is_empty() {
         return Ok(Value::Null);
     }
-    let numbers = numbers_in(bytes)?;
-    let number = |wanted: u32| {
-        numbers
-            .iter()
-            .find(|(number, _)| *number == wanted)
-            .map_or(0, |(_, value)| *value)
-    };
-    let nanoseconds = i32::try_from(number(2)).unwrap_or_default();
-    let time = Timestamp::new(number(1), nanoseconds)
+    let numbers = Numbers::of(bytes)?;
+    let nanoseconds = i32::try_from(numbers.get(2)).unwrap_or_default();
+    let time = Timestamp::new(numbers.get(1), nanoseconds)
         .map_err(|error| DecodeError::Damaged(format!("a time that is none: {error}")))?;
     Ok(if with_microseconds {
         format!("{time:.6}")
