@@ -17,7 +17,7 @@ mod tls;
 mod together;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 

@@ -96,8 +96,8 @@ fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: here\r\n\r\n").into_bytes()
 }
 
-/// The status and the body of the next answer.
-async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+/// The head and the body of the next answer.
+pub(in crate::verifier) async fn read_answer(stream: &mut (impl AsyncReadExt + Unpin)) -> (String, String) {
     let mut read = Vec::new();
     while !read.ends_with(b"\r\n\r\n") {
         read.push(stream.read_u8().await.unwrap());
@@ -106,7 +106,13 @@ async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let length = |line: &str| line.strip_prefix("content-length: ")?.parse().ok();
     let mut body = vec![0; head.lines().find_map(length).unwrap_or(0)];
     stream.read_exact(&mut body).await.unwrap();
-    format!("{} {}", &head[9..12], String::from_utf8(body).unwrap())
+    (head, String::from_utf8(body).unwrap())
+}
+
+/// The status and the body of the next answer.
+async fn answer(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let (head, body) = read_answer(stream).await;
+    format!("{} {body}", &head[9..12])
 }
 
 /// Waits until the other end has closed, and returns what it said before.

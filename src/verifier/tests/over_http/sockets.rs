@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::verifier::server::{Protocol, Server};
+use crate::verifier::server::{Protocol, Server, tests::read_answer};
 
 async fn connect() -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -19,15 +19,7 @@ async fn connect() -> TcpStream {
 
 /// The head of the next answer, whose body is left out.
 async fn head(stream: &mut TcpStream) -> String {
-    let mut read = Vec::new();
-    while !read.ends_with(b"\r\n\r\n") {
-        read.push(stream.read_u8().await.unwrap());
-    }
-    let head = String::from_utf8(read).unwrap();
-    let length = |line: &str| line.strip_prefix("content-length: ")?.parse().ok();
-    let mut body = vec![0; head.lines().find_map(length).unwrap_or(0)];
-    stream.read_exact(&mut body).await.unwrap();
-    head
+    read_answer(stream).await.0
 }
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
