@@ -12,7 +12,7 @@
 //! - `watch`, `event`, `answer`, `pause`: a watch that never ends, Events, what the API server refused, and how long to
 //!   wait after a failure, for both.
 //! - [`args`], [`cli`]: the command line and its modes; [`telemetry`] (logs and traces) and [`metrics`]: what they
-//!   say of themselves.
+//!   say of themselves; `terminal`: whether that is coloured.
 
 mod answer;
 pub mod api;
@@ -27,6 +27,7 @@ pub mod leader;
 pub mod metrics;
 mod pause;
 pub mod telemetry;
+mod terminal;
 pub mod verifier;
 mod watch;
 

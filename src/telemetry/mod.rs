@@ -12,6 +12,8 @@ pub use traces::{Endpoint, InvalidEndpoint, InvalidTraces};
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::{EnvFilter, Layer, fmt::MakeWriter, layer::SubscriberExt, registry::LookupSpan};
 
+use crate::terminal::is_coloured;
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -52,7 +54,7 @@ where
     let _ = match format {
         LogFormat::Json => tracing::subscriber::set_global_default(registry.with(guarded(layer.json(), &filter))),
         LogFormat::Text => {
-            let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            let colours = is_coloured(&std::io::stderr());
             tracing::subscriber::set_global_default(registry.with(guarded(layer.with_ansi(colours), &filter)))
         }
     };

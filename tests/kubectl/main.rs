@@ -16,4 +16,5 @@ mod question;
 mod rows;
 mod stage;
 mod systems;
+mod terminal;
 mod verified;

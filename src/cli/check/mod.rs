@@ -6,12 +6,7 @@ mod json;
 mod sarif;
 mod text;
 
-use std::{
-    env,
-    error::Error,
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::{error::Error, io, process::ExitCode};
 
 use jiff::Timestamp;
 
@@ -22,6 +17,7 @@ use super::{
 use crate::{
     args::{CheckArguments, CheckOutput, ClusterArguments},
     check::{Report, Severity, check as judge},
+    terminal::is_coloured,
 };
 
 /// Judges manifests and writes what was found.
@@ -58,17 +54,11 @@ async fn try_check(arguments: CheckArguments) -> Result<Report, Box<dyn Error + 
         Timestamp::now(),
     );
     let written = match arguments.output {
-        CheckOutput::Text => text::write(&report, is_coloured()),
+        CheckOutput::Text => text::write(&report, is_coloured(&io::stdout())),
         CheckOutput::Json => json::write(&report)?,
         CheckOutput::Sarif => sarif::write(&report)?,
     };
     print(written)?;
     complain(text::summary(&report));
     Ok(report)
-}
-
-fn is_coloured() -> bool {
-    let is_set = |variable| env::var_os(variable).is_some_and(|value| !value.is_empty());
-    let is_dumb = env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
-    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
