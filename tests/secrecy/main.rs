@@ -8,47 +8,28 @@ mod cluster;
 #[path = "../in_process/deployed.rs"]
 mod deployed;
 
+mod captured;
 mod collector;
 #[allow(dead_code, reason = "shared with the tests of the binary")]
 #[path = "../kubectl/http.rs"]
 mod http;
+mod log;
 #[allow(dead_code, reason = "shared with the tests of the binary")]
 #[path = "../kubectl/process.rs"]
 mod process;
 mod traces;
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 
+use captured::Captured;
 use cluster::Cluster;
-
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[tokio::test(start_paused = true)]
 async fn no_token_is_in_any_object_but_its_secret_nor_in_logs_or_metrics() {
-    let logs = Captured::default();
-    let writer = logs.clone();
-    // Everything that can be logged, even what is never switched on.
-    let subscriber = tokenwright::telemetry::subscriber("trace", move || writer.clone());
-    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let logs = Captured::begin();
 
     let cluster = Cluster::start().await;
     let mut tokens = Vec::new();
@@ -91,7 +72,7 @@ async fn no_token_is_in_any_object_but_its_secret_nor_in_logs_or_metrics() {
         .filter(|object| object["kind"] != "Secret")
         .map(|object| object.to_string())
         .collect();
-    let logs = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
+    let logs = logs.text();
     assert!(logs.contains("Put new credential"), "nothing was captured: {logs}");
     let metrics = cluster.metrics.encode();
     for token in &tokens {

@@ -113,7 +113,10 @@ async fn refused(token: &mut ApiToken, error: Error, ctx: &Context) -> Error {
     {
         match apply::status(token, &plan, ctx, now).await {
             Ok(_) => publish(token, plan.notices, ctx),
-            Err(error) => tracing::debug!(%error, "the refusal could not be written into the status"),
+            Err(error) => {
+                let (namespace, name) = (token.namespace(), token.name_any());
+                tracing::debug!(namespace, name, %error, "the refusal could not be written into the status");
+            }
         }
     }
     error
