@@ -1,16 +1,20 @@
 //! Rules about writes that the embedding program brings along.
 
+mod support;
+
 use std::sync::{Arc, Mutex};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Client, Error, ResourceExt};
 use kube_sandbox::admission::{Admission, Authorizer, Denial, Operation, Request};
 use kube_sandbox::{Sandbox, User};
 use serde_json::{Value, from_value, json};
+
+use support::config_map;
 
 /// Stamps config maps, notes what it is asked, and lets only those through who may `touch` the map's name.
 #[derive(Clone, Default)]
@@ -65,16 +69,6 @@ impl Rules {
     }
 }
 
-fn map(name: &str) -> ConfigMap {
-    ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
-        ..ConfigMap::default()
-    }
-}
-
 /// A sandbox in which bob may do everything to config maps, and touch the one called `his`.
 async fn sandbox() -> (Sandbox, Rules, Api<ConfigMap>) {
     let rules = Rules::default();
@@ -112,7 +106,10 @@ fn refusal<T: std::fmt::Debug>(result: kube::Result<T>) -> Box<Status> {
 #[tokio::test]
 async fn what_is_written_is_changed_and_judged_with_the_rights_of_who_asks() {
     let (sandbox, rules, maps) = sandbox().await;
-    let created = maps.create(&PostParams::default(), &map("his")).await.expect("allowed");
+    let created = maps
+        .create(&PostParams::default(), &config_map("his"))
+        .await
+        .expect("allowed");
     assert_eq!(created.data.expect("data")["by"], "bob");
 
     let theirs: Api<ConfigMap> = Api::default_namespaced(Client::new(sandbox.service(), "default"));
@@ -136,7 +133,7 @@ async fn what_is_written_is_changed_and_judged_with_the_rights_of_who_asks() {
 #[tokio::test]
 async fn a_denial_reads_as_that_of_a_policy_and_nothing_is_written() {
     let (sandbox, _, maps) = sandbox().await;
-    let denied = refusal(maps.create(&PostParams::default(), &map("other")).await);
+    let denied = refusal(maps.create(&PostParams::default(), &config_map("other")).await);
     let message = "ValidatingAdmissionPolicy 'touch' with binding 'touch' denied request: bob may not create it";
     assert_eq!(denied.message, format!("configmaps \"other\" is forbidden: {message}"));
     assert_eq!((denied.code, denied.reason.as_str()), (403, "Forbidden"));
@@ -145,7 +142,7 @@ async fn a_denial_reads_as_that_of_a_policy_and_nothing_is_written() {
 
     let theirs: Api<ConfigMap> = Api::default_namespaced(Client::new(sandbox.service(), "default"));
     let before = theirs
-        .create(&PostParams::default(), &map("other"))
+        .create(&PostParams::default(), &config_map("other"))
         .await
         .expect("a master");
     let revision = sandbox.revision();
@@ -169,10 +166,12 @@ async fn dry_runs_are_asked_about_too() {
         dry_run: true,
         ..PostParams::default()
     };
-    let shown = maps.create(&dry, &map("his")).await.expect("allowed");
+    let shown = maps.create(&dry, &config_map("his")).await.expect("allowed");
     assert_eq!(shown.data.expect("data")["by"], "bob");
-    refusal(maps.create(&dry, &map("other")).await);
-    maps.create(&PostParams::default(), &map("his")).await.expect("allowed");
+    refusal(maps.create(&dry, &config_map("other")).await);
+    maps.create(&PostParams::default(), &config_map("his"))
+        .await
+        .expect("allowed");
     let dry = DeleteParams::default().dry_run();
     maps.delete("his", &dry).await.expect("allowed");
     assert_eq!(
@@ -198,10 +197,10 @@ async fn what_the_cluster_itself_does_is_not_asked_about() {
         .expect("created");
     let maps: Api<ConfigMap> = Api::namespaced(client, "shop");
     let owner = maps
-        .create(&PostParams::default(), &map("owner"))
+        .create(&PostParams::default(), &config_map("owner"))
         .await
         .expect("created");
-    let mut owned = map("owned");
+    let mut owned = config_map("owned");
     owned.metadata.owner_references = Some(vec![OwnerReference {
         api_version: "v1".to_owned(),
         kind: "ConfigMap".to_owned(),
@@ -210,7 +209,7 @@ async fn what_the_cluster_itself_does_is_not_asked_about() {
         ..OwnerReference::default()
     }]);
     maps.create(&PostParams::default(), &owned).await.expect("created");
-    maps.create(&PostParams::default(), &map("alone"))
+    maps.create(&PostParams::default(), &config_map("alone"))
         .await
         .expect("created");
     rules.asked();

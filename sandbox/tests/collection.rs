@@ -1,5 +1,7 @@
 //! Garbage collection, and definitions, in this process.
 
+mod support;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -8,6 +10,8 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use kube_sandbox::Sandbox;
 use serde_json::{Value, json};
+
+use support::config_map;
 
 fn maps(sandbox: &Sandbox) -> Api<ConfigMap> {
     Api::default_namespaced(Client::new(sandbox.service(), "default"))
@@ -218,13 +222,7 @@ async fn ten_thousand_objects() {
     let maps = maps(&sandbox);
     let start = std::time::Instant::now();
     for at in 0..10_000 {
-        let map = ConfigMap {
-            metadata: ObjectMeta {
-                name: Some(format!("m{at:05}")),
-                ..ObjectMeta::default()
-            },
-            ..ConfigMap::default()
-        };
+        let map = config_map(&format!("m{at:05}"));
         maps.create(&PostParams::default(), &map).await.unwrap();
     }
     let created = start.elapsed();

@@ -1,5 +1,7 @@
 //! Faults, and what clients see of them.
 
+mod support;
+
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,20 +12,12 @@ use kube_sandbox::Sandbox;
 use kube_sandbox::faults::{Fault, Match};
 use serde_json::json;
 
+use support::config_map;
+
 fn sandbox() -> (Sandbox, Api<ConfigMap>) {
     let sandbox = Sandbox::builder().watch_timeouts(false).build();
     let client = Client::new(sandbox.service(), "default");
     (sandbox, Api::default_namespaced(client))
-}
-
-fn config_map(name: &str) -> ConfigMap {
-    ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
-        ..ConfigMap::default()
-    }
 }
 
 fn code<T>(result: kube::Result<T>) -> u16 {

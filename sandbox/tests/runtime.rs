@@ -1,5 +1,7 @@
 //! kube's runtime against a sandbox in this process, with the clock paused.
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,20 +23,12 @@ use kube_sandbox::Sandbox;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use support::config_map;
+
 fn sandbox() -> (Sandbox, Client) {
     let sandbox = Sandbox::builder().watch_timeouts(false).build();
     let client = Client::new(sandbox.service(), "default");
     (sandbox, client)
-}
-
-fn config_map(name: &str) -> ConfigMap {
-    ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.to_owned()),
-            ..ObjectMeta::default()
-        },
-        ..ConfigMap::default()
-    }
 }
 
 async fn until<F: Future<Output = bool>>(what: &str, mut test: impl FnMut() -> F) {
