@@ -123,23 +123,8 @@ fn a_deleted_secret_asks_for_a_new_credential() {
 fn an_edited_secret_is_replaced_and_never_adopted() {
     let mut world = World::new(json!({}));
     world.settle();
-    let mine = k8s_openapi::ByteString(b"mine".to_vec());
-    world
-        .secret
-        .as_mut()
-        .unwrap()
-        .data
-        .as_mut()
-        .unwrap()
-        .insert("token".into(), mine.clone());
-    world
-        .secret
-        .as_mut()
-        .unwrap()
-        .data
-        .as_mut()
-        .unwrap()
-        .insert("secret-key".into(), mine);
+    world.edit("token", "mine");
+    world.edit("secret-key", "mine");
     world.settle();
     assert_eq!(world.held(), Some(2));
     assert_eq!(world.notices, ["Issued", "SecretEdited", "Rotated"]);
@@ -150,14 +135,7 @@ fn an_added_key_is_taken_out_again_without_a_new_token() {
     let mut world = World::new(json!({}));
     world.settle();
     let token = world.data("token");
-    world
-        .secret
-        .as_mut()
-        .unwrap()
-        .data
-        .as_mut()
-        .unwrap()
-        .insert("extra".into(), k8s_openapi::ByteString(vec![1]));
+    world.edit("extra", "theirs");
     world.settle();
     assert_eq!(
         (world.data("token"), world.data("extra"), world.held()),

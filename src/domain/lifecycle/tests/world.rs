@@ -285,6 +285,13 @@ impl World {
         let value = self.secret.as_ref()?.data.as_ref()?.get(key)?;
         Some(String::from_utf8(value.0.clone()).unwrap())
     }
+
+    /// Somebody writes a value into the Secret.
+    pub(super) fn edit(&mut self, key: &str, value: &str) {
+        let data = &mut self.secret.as_mut().unwrap().data;
+        let value = k8s_openapi::ByteString(value.as_bytes().to_vec());
+        data.as_mut().unwrap().insert(key.to_owned(), value);
+    }
 }
 
 pub(super) fn organisation(more: Value) -> OrganisationSpec {
