@@ -71,6 +71,9 @@ impl Report {
     }
 }
 
+/// How much memory the controller may take for this many tokens, in KiB, as operators size its Pod by it.
+const MEMORY: (u64, u64) = (10_000, 50 * 1024);
+
 fn is_write(kind: &str) -> bool {
     !["get ", "list ", "watch "].iter().any(|verb| kind.starts_with(verb))
 }
@@ -105,6 +108,15 @@ fn broken(tokens: u64, issue: &Figures, restart: &Figures) -> Vec<String> {
     if restart.reconciles < tokens {
         broken.push(format!("restart: {} of {tokens} tokens reconciled", restart.reconciles));
     }
+    for (when, figures) in [("issuing", issue), ("restart", restart)] {
+        // A debug build is several times as large.
+        let peak = figures
+            .peak_memory_kib
+            .filter(|&peak| !cfg!(debug_assertions) && tokens <= MEMORY.0 && peak >= MEMORY.1);
+        if let Some(peak) = peak {
+            broken.push(format!("{when}: {peak} KiB of memory and not less than {}", MEMORY.1));
+        }
+    }
     broken
 }
 
@@ -134,7 +146,10 @@ impl fmt::Display for Report {
         }
 
         if self.broken.is_empty() {
-            return writeln!(f, "\nThree writes for each token, and none after a restart: kept.");
+            return writeln!(
+                f,
+                "\nThree writes for each token, none after a restart, less than 50 MiB for up to 10,000: kept."
+            );
         }
         writeln!(f, "\nBroken promises")?;
         self.broken.iter().try_for_each(|broken| writeln!(f, "  {broken}"))

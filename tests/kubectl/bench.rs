@@ -53,7 +53,7 @@ where
 async fn it_ends_with_zero_when_the_promises_are_kept() {
     let said = bench(&["--tokens", "1"]).ends_with(0).await;
     assert!(
-        said.contains("Three writes for each token, and none after a restart: kept."),
+        said.contains("Three writes for each token, none after a restart, less than 50 MiB for up to 10,000: kept."),
         "{said}"
     );
 }
