@@ -1,7 +1,7 @@
 //! A program that tests need: found or fetched.
 
 use std::{
-    env,
+    env, fmt,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -23,8 +23,9 @@ pub struct Tool {
     pub variable: &'static str,
 }
 
-/// Why a program is not there.
-#[derive(Debug, thiserror::Error)]
+/// Why a program is not there, and what to do about it. Its `Debug` says the same as its `Display`, as that is what a test
+/// shows that unwraps it.
+#[derive(thiserror::Error)]
 pub enum FetchError {
     /// This program does not run from a cargo target directory.
     #[error(
@@ -59,6 +60,12 @@ pub enum FetchError {
         /// What it printed.
         output: String,
     },
+}
+
+impl fmt::Debug for FetchError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 impl Tool {
@@ -130,4 +137,30 @@ impl Tool {
 fn disk(path: &Path) -> impl FnOnce(io::Error) -> FetchError {
     let path = path.to_owned();
     move |source| FetchError::Disk { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_unwraps_it_is_told_what_to_do() {
+        static TOOL: Tool = Tool {
+            name: "helm",
+            version: "4.2.0",
+            package: "helm-bin",
+            program: "bin/helm",
+            variable: "HELM",
+        };
+        let error = FetchError::Pip {
+            tool: &TOOL,
+            command: "python3 -m pip install helm-bin==4.2.0".to_owned(),
+            output: "No module named pip".to_owned(),
+        };
+        assert_eq!(
+            format!("{error:?}"),
+            "cannot fetch helm 4.2.0 with `python3 -m pip install helm-bin==4.2.0` (it needs Python 3 with pip, and PyPI \
+             or a mirror of it); or set HELM to the path of one.\nNo module named pip"
+        );
+    }
 }
