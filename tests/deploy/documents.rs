@@ -10,6 +10,8 @@ fn documents() -> Vec<String> {
     let names = names.map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));
     let others = [
         "README.md",
+        "SECURITY.md",
+        "deploy/chart/README.md",
         "examples/gateways/README.md",
         "examples/gitops/README.md",
         "examples/workloads/README.md",
