@@ -23,6 +23,7 @@ pub(super) fn print(text: impl Display) -> Result<(), String> {
 ///
 /// # Errors
 /// As of [`print`].
+#[cfg(feature = "sandbox")]
 pub(super) fn print_line(line: impl Display) -> Result<(), String> {
     print(format_args!("{line}\n"))
 }
