@@ -20,4 +20,5 @@ mod reference;
 mod render;
 mod schemas;
 mod servers;
+mod workflows;
 mod workloads;
