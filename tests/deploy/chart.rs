@@ -18,6 +18,7 @@ use crate::{
     render::{Objects, file, identity, kustomize, kustomize_folder, shown},
     servers::{INSTALLING, PATIENCE, kubectl, stamps},
     support::{Server, until},
+    traces::encrypted,
 };
 
 /// The policy that writes who creates a token, and its binding.
@@ -97,6 +98,7 @@ fn the_chart_makes_what_the_overlays_make() {
             "tests/deploy/traced",
             json!({ "traces": { "endpoint": "http://collector.monitoring:4318" } }),
         ),
+        ("tests/deploy/encrypted", encrypted()),
         ("tests/deploy/stamped", stamped("v1")),
         ("tests/deploy/unguarded", json!({ "admission": { "enabled": false } })),
     ] {
@@ -160,40 +162,6 @@ fn bindings_of_another_release_are_of_its_own_policies() {
 }
 
 #[test]
-fn traces_go_to_the_collector_and_nothing_else_is_let_out_for_them() {
-    let tracing = |endpoint: &str| {
-        render(&json!({ "traces": {
-            "endpoint": endpoint, "sampler": "parentbased_traceidratio", "samplerArgument": "0.01", "headersSecret": "collector",
-        } }))
-    };
-    let secret = json!({ "name": "collector", "key": "headers" });
-    for (endpoint, port) in [
-        ("http://collector.monitoring:4318", 4318),
-        ("https://collector.example.com/otlp", 443),
-        ("http://[fd00::1]/", 80),
-    ] {
-        let objects = tracing(endpoint);
-        for deployment in objects.of("Deployment") {
-            let env = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
-            let expected = json!([
-                { "name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": endpoint },
-                { "name": "OTEL_TRACES_SAMPLER", "value": "parentbased_traceidratio" },
-                { "name": "OTEL_TRACES_SAMPLER_ARG", "value": "0.01" },
-                { "name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": { "secretKeyRef": secret } },
-            ]);
-            assert_eq!(env, &expected);
-        }
-        let egress = &objects.find("NetworkPolicy", "tokenwright-traces")["spec"]["egress"];
-        assert_eq!(
-            egress[0]["ports"],
-            json!([{ "port": port, "protocol": "TCP" }]),
-            "{endpoint}"
-        );
-        assert_eq!(egress[0]["to"], json!([{ "namespaceSelector": {} }]));
-    }
-}
-
-#[test]
 fn the_definitions_are_those_of_the_folder_crds_and_stay() {
     let chart = render(&json!({}));
     let mut count = 0;
@@ -247,6 +215,10 @@ fn every_value_is_in_the_schema_and_every_other_is_refused() {
         (
             json!({ "traces": { "endpoint": "collector:4318" } }),
             "'collector:4318' does not match pattern",
+        ),
+        (
+            json!({ "traces": { "certificate": { "secret": "a", "configMap": "b" } } }),
+            "'not' failed",
         ),
         (stamped("v2"), "value must be one of 'auto', 'v1', 'v1beta1', 'none'"),
     ] {

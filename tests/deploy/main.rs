@@ -20,5 +20,6 @@ mod reference;
 mod render;
 mod schemas;
 mod servers;
+mod traces;
 mod workflows;
 mod workloads;

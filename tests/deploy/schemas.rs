@@ -113,6 +113,7 @@ fn handed_out() -> Vec<Handed> {
     for (folder, versions) in [
         ("tests/deploy/monitored", VERSIONS),
         ("tests/deploy/traced", VERSIONS),
+        ("tests/deploy/encrypted", VERSIONS),
         ("tests/deploy/stamped", 36..=last),
         ("tests/deploy/unguarded", VERSIONS),
         ("deploy/admission", VERSIONS),
@@ -183,6 +184,7 @@ pub(crate) fn everything(stamp: &str) -> Value {
         "traces": {
             "endpoint": "https://collector.example.com:4318/otlp", "sampler": "parentbased_traceidratio",
             "samplerArgument": "0.01", "headersSecret": "collector",
+            "certificate": { "secret": "", "configMap": "collector-ca", "key": "bundle.pem" },
         },
         "serviceMonitor": monitored,
         "alerts": monitored,

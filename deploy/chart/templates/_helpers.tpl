@@ -69,7 +69,37 @@ env:
         name: {{ . }}
         key: headers
   {{- end }}
+  {{- if include "tokenwright.tracesMount" $ }}
+  - name: OTEL_EXPORTER_OTLP_CERTIFICATE
+    value: /traces/{{ .certificate.key }}
+  {{- else if hasPrefix "https:" .endpoint }}
+  {{- fail "traces.endpoint is https, and the image has no certificates of its own to verify a collector by: name the Secret or the ConfigMap with its CA's PEM in traces.certificate." }}
+  {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the certificate is that the collector is verified by; nothing where there is none. */}}
+{{- define "tokenwright.tracesMount" -}}
+{{- with .Values.traces }}
+{{- if and .endpoint (or .certificate.secret .certificate.configMap) -}}
+- name: traces
+  mountPath: /traces
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tokenwright.tracesVolume" -}}
+{{- with .Values.traces.certificate -}}
+- name: traces
+  {{- if .secret }}
+  secret:
+    secretName: {{ .secret }}
+  {{- else }}
+  configMap:
+    name: {{ .configMap }}
+  {{- end }}
 {{- end }}
 {{- end }}
 
