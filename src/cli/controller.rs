@@ -8,7 +8,7 @@ use tower::layer::layer_fn;
 
 use super::{Outcome, asked_to_end, cluster, listen, observed, probes};
 use crate::{
-    api::{ApiToken, Organisation},
+    api::{ApiToken, Organisation, TokenPolicy},
     args::{ControllerArguments, ElectionArguments, Namespaces},
     clock::Clock,
     controller::{Controller, Settings},
@@ -99,22 +99,25 @@ fn host() -> String {
     if host.is_empty() { "controller" } else { host }.to_owned()
 }
 
-/// Waits until both kinds are served. The order of an installation should not matter.
+/// Waits until all kinds are served. The order of an installation should not matter.
 async fn crds_installed(client: &Client, namespaces: &[String]) {
     let one = ListParams::default().limit(1);
     let organisations: Api<Organisation> = Api::all(client.clone());
+    let policies: Api<TokenPolicy> = Api::all(client.clone());
     let tokens: Api<ApiToken> = match namespaces.first() {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
     let missing = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
     loop {
-        let found = futures::future::join(organisations.list_metadata(&one), tokens.list_metadata(&one)).await;
-        let absent = [found.0.as_ref().err(), found.1.as_ref().err()]
-            .into_iter()
-            .flatten()
-            .any(missing);
-        if !absent {
+        let found = futures::future::join3(
+            organisations.list_metadata(&one),
+            policies.list_metadata(&one),
+            tokens.list_metadata(&one),
+        );
+        let (organisations, policies, tokens) = found.await;
+        let errors = [organisations.err(), policies.err(), tokens.err()];
+        if !errors.iter().flatten().any(missing) {
             // Other errors are for the watches, which report them and try again.
             return;
         }

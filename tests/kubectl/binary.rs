@@ -231,6 +231,17 @@ async fn the_controller_waits_for_the_crds_serves_probes_keeps_to_its_namespaces
     assert!(get(&probes, "/readyz").await.starts_with("503"));
 
     let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+    let established = ["wait", "--for=condition=Established", "crd", "--all"];
+    for kind in ["organisations", "apitokens"] {
+        kubectl
+            .ok(["apply", "--filename", &format!("{crds}/{kind}.yaml")])
+            .await;
+    }
+    kubectl.ok(established).await;
+    // The look that was under way may say it once more.
+    for _ in 0..2 {
+        controller.until("the CRDs are not installed").await;
+    }
     kubectl.ok(["apply", "--filename", crds]).await;
     for namespace in ["a", "b", "c"] {
         kubectl.ok(["create", "namespace", namespace]).await;
@@ -239,9 +250,7 @@ async fn the_controller_waits_for_the_crds_serves_probes_keeps_to_its_namespaces
     let tokens = ["c", "a", "b"].map(|namespace| {
         format!("---\napiVersion: tokenwright.dev/v1alpha1\nkind: ApiToken\nmetadata: {{name: t, namespace: {namespace}}}\nspec: {{organisation: acme, role: Admin}}\n")
     });
-    kubectl
-        .ok(["wait", "--for=condition=Established", "crd", "--all"])
-        .await;
+    kubectl.ok(established).await;
     let applied = kubectl
         .run_with(
             ["apply", "--filename", "-"],
