@@ -14,6 +14,10 @@
 //! # Caveats
 //! What has left the process arrives when the network says so. A clock that stands still while the machine sleeps makes
 //! the lease seem longer to its holder. Against both stand the preconditions of the writes themselves.
+//!
+//! # Why not `kube-lease-manager`
+//! It goes by the times that a lease shows, so that clocks must agree. It takes an expired lease without a
+//! `resourceVersion`, so that two can believe for a moment to have it.
 
 mod candidate;
 mod lost;
