@@ -1,5 +1,7 @@
 //! What Argo CD and Flux make of the objects' conditions, by examples/gitops.
 
+use std::fs;
+
 use cel::{Context, Program, Value as CelValue};
 use kube_sandbox::testing::Tool;
 use serde_json::{Value, json};
@@ -26,7 +28,7 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
     let mut cases = vec![
         (object("ApiToken", 1, &[]), "Progressing", "InProgress"),
         (object("Organisation", 1, &[]), "Progressing", "InProgress"),
-        (object("TokenPolicy", 1, &[]), "Healthy", "none"),
+        (object("TokenPolicy", 1, &[]), "Healthy", "InProgress"),
         (
             object("ApiToken", 2, &[("Ready", "True", Reason::Issued)]),
             "Progressing",
@@ -65,12 +67,12 @@ fn cases() -> Vec<(Value, &'static str, &'static str)> {
         (
             object("TokenPolicy", 1, &[("Ready", "True", Reason::Accepted)]),
             "Healthy",
-            "none",
+            "Current",
         ),
         (
             object("TokenPolicy", 1, &[("Ready", "False", Reason::InvalidSpec)]),
             "Degraded",
-            "none",
+            "Failed",
         ),
     ];
     // Whatever keeps a token from working: Stalled holds where waiting is not enough.
@@ -142,11 +144,9 @@ fn flux_waits_for_what_comes_and_not_for_what_is_meant() {
     let mut asked = 0;
     for (object, _, expected) in cases() {
         let mut checks = checks.as_array().unwrap().iter();
-        let said = match checks.find(|check| check["kind"] == object["kind"]) {
-            Some(check) => flux(check, &object),
-            None => "none",
-        };
-        assert_eq!(said, expected, "{object}");
+        let check = checks.find(|check| check["kind"] == object["kind"]);
+        let check = check.unwrap_or_else(|| panic!("what is refused is waited for: {object}"));
+        assert_eq!(flux(check, &object), expected, "{object}");
         asked += 1;
     }
     assert!(asked > Reason::ALL.len());
@@ -170,6 +170,45 @@ fn flux(check: &Value, object: &Value) -> &'static str {
         (false, true) => "Current",
         (false, false) => "InProgress",
     }
+}
+
+/// What is on a branch may be ahead of every image.
+#[test]
+fn what_is_installed_is_of_this_version() {
+    let tag = concat!("v", env!("CARGO_PKG_VERSION"));
+    let flux = documents("examples/gitops/flux/tokenwright.yaml");
+    assert_eq!(flux[0]["spec"]["ref"], json!({ "tag": tag }));
+    for application in documents("examples/gitops/argocd/applications.yaml") {
+        assert_eq!(application["spec"]["source"]["targetRevision"], tag);
+    }
+    let page = fs::read_to_string(file("examples/gitops/README.md")).unwrap();
+    assert!(page.contains(&format!("the release {tag} and its image")));
+}
+
+/// Until there is a published one, and where the cluster reaches no registry but its own.
+#[test]
+fn an_image_of_ones_own_is_named_where_the_examples_say() {
+    let own = "registry.example.com/tokenwright";
+    let uncommented = |path: &str| -> Vec<Value> {
+        let text = fs::read_to_string(file(path)).unwrap();
+        let (before, after) = text.split_once("# An image of your own:\n").unwrap();
+        let block = after.lines().take_while(|line| line.trim_start().starts_with("# "));
+        let block: Vec<String> = block.map(|line| line.replacen("# ", "", 1)).collect();
+        serde_saphyr::from_multiple(&format!("{before}\n{}\n", block.join("\n"))).unwrap()
+    };
+    let flux = uncommented("examples/gitops/flux/tokenwright.yaml");
+    let image = &kustomize_folder("deploy/kustomize/overlays/all-namespaces");
+    let image = &image.find("Deployment", "tokenwright-verifier")["spec"]["template"]["spec"]["containers"][0]["image"];
+    let images = &flux[1]["spec"]["images"];
+    assert_eq!(images[0]["newName"], own);
+    let name = images[0]["name"].as_str().unwrap();
+    assert!(image.as_str().unwrap().starts_with(&format!("{name}:")), "{image}");
+    let argo = uncommented("examples/gitops/argocd/applications.yaml");
+    let values = &argo[0]["spec"]["source"]["helm"]["valuesObject"];
+    let objects = crate::chart::render(values);
+    let pod = &objects.find("Deployment", "tokenwright-verifier")["spec"]["template"]["spec"];
+    let image = pod["containers"][0]["image"].as_str().unwrap();
+    assert_eq!(image, format!("{own}:{}", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]
