@@ -6,6 +6,7 @@
 mod support;
 
 mod chart;
+mod custom;
 mod dashboard;
 mod documents;
 mod gitops;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     chart::render,
+    custom,
     helm::helm,
     render::{OVERLAYS, documents, file, identity, kustomize, kustomize_folder},
 };
@@ -30,14 +31,8 @@ const SCHEMAS: Tool = Tool {
 /// The minor versions from the oldest that docs/install.md promises to the newest that there are schemas of.
 const VERSIONS: RangeInclusive<u32> = 30..=37;
 
-/// What of the manifests Kubernetes does not define, so that its schemas cannot judge it. What is the project's own is
-/// judged by `tests/check`.
-const CUSTOM: [[&str; 2]; 8] = [
-    ["argoproj.io/v1alpha1", "Application"],
-    ["kustomize.toolkit.fluxcd.io/v1", "Kustomization"],
-    ["monitoring.coreos.com/v1", "PrometheusRule"],
-    ["monitoring.coreos.com/v1", "ServiceMonitor"],
-    ["source.toolkit.fluxcd.io/v1", "GitRepository"],
+/// The project's own kinds, which `tests/check` judges.
+const OWN: [[&str; 2]; 3] = [
     ["tokenwright.dev/v1alpha1", "ApiToken"],
     ["tokenwright.dev/v1alpha1", "Organisation"],
     ["tokenwright.dev/v1alpha1", "TokenPolicy"],
@@ -250,29 +245,26 @@ fn the_promised_versions_are_those_that_are_judged_by() {
 #[test]
 fn every_version_takes_what_is_handed_out() {
     let all = handed_out();
-    let (mut judged, mut custom) = (BTreeSet::new(), BTreeSet::new());
+    let (mut judged, mut own) = (BTreeSet::new(), BTreeSet::new());
     for minor in VERSIONS {
         let version = Version::new(minor);
         for (place, _, objects) in all.iter().filter(|(_, versions, _)| versions.contains(&minor)) {
             for object in objects {
-                match version.judge(object) {
+                match version.judge(object).or_else(|| custom::judge(object)) {
                     Some(errors) => {
                         assert_eq!(errors, [""; 0], "1.{minor}: {place}: {:?}", identity(object));
                         judged.insert(kind(object));
                     }
                     None => {
-                        assert!(
-                            CUSTOM.contains(&kind(object)),
-                            "1.{minor}: {place}: {:?} is not there",
-                            kind(object)
-                        );
-                        custom.insert(kind(object));
+                        let kind = kind(object);
+                        assert!(OWN.contains(&kind), "1.{minor}: {place}: {kind:?} is not there");
+                        own.insert(kind);
                     }
                 }
             }
         }
     }
-    assert_eq!(custom, BTreeSet::from(CUSTOM));
+    assert_eq!(own, BTreeSet::from(OWN));
     assert!(judged.len() > 20, "{judged:?}");
 }
 
@@ -309,4 +301,23 @@ fn what_is_wrong_is_found() {
     let stamp = stamp.find("MutatingAdmissionPolicy", "tokenwright-created-by");
     assert_eq!(judge(stamp), [""; 0]);
     assert_eq!(Version::new(35).judge(stamp), None);
+}
+
+#[test]
+fn what_is_misspelt_in_others_kinds_is_found() {
+    let all = handed_out();
+    let objects = all.iter().flat_map(|(_, _, objects)| objects);
+    let mut kinds = BTreeSet::new();
+    for object in objects.filter(|object| custom::judge(object).is_some()) {
+        custom::assert_found_when_misspelt(object);
+        kinds.insert(kind(object)[1]);
+    }
+    let expected = [
+        "Application",
+        "GitRepository",
+        "Kustomization",
+        "PrometheusRule",
+        "ServiceMonitor",
+    ];
+    assert_eq!(kinds, BTreeSet::from(expected));
 }
