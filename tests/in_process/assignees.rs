@@ -273,6 +273,7 @@ async fn an_orphan_is_taken_away_however_often_that_fails_and_what_is_not_ours_i
     roles.create(&PostParams::default(), &theirs).await.unwrap();
     for resource in ["roles", "rolebindings"] {
         let refused = Match::any().verb("delete").resource(resource).times(5);
+        cluster.refuses();
         cluster.sandbox.faults().inject(refused, Fault::forbidden());
     }
     cluster.run_controller();
@@ -304,6 +305,7 @@ async fn what_is_not_ours_or_not_allowed_is_said_and_the_token_works_on() {
     assert_eq!(bindings.get(name).await.unwrap(), theirs);
 
     bindings.delete(name, &DeleteParams::default()).await.unwrap();
+    cluster.refuses();
     let refusal = cluster
         .sandbox
         .faults()

@@ -1,6 +1,11 @@
 //! A sandbox with a controller in it, and what tests ask of both.
 
-use std::{fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
@@ -30,7 +35,7 @@ use tokenwright::{
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
-use crate::deployed::{CONTROLLER, Overlay, Rights};
+use crate::deployed::{CONTROLLER, Overlay, Rights, VERIFIER};
 
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
 
@@ -42,6 +47,22 @@ pub(crate) struct Cluster {
     settings: Settings,
     seed: u64,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// What controller and verifier were refused; nothing where the test says that it means that.
+    refused: Arc<Mutex<Option<Vec<RequestRecord>>>>,
+}
+
+/// The shipped rights are enough for whatever any test has controller and verifier do.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if !thread::panicking() {
+            assert_eq!(
+                *refused.as_deref().unwrap_or_default(),
+                [],
+                "not granted by the manifests"
+            );
+        }
+    }
 }
 
 /// The settings of a controller that watches these namespaces, or all if there are none, and has no timer but those of
@@ -112,6 +133,14 @@ impl Cluster {
             .watch_timeouts(time_out)
             .build();
         let client = Client::new(sandbox.service(), "default");
+        let refused = Arc::new(Mutex::new(Some(Vec::new())));
+        let seen = refused.clone();
+        sandbox.on_request(move |request| {
+            if request.code == 403 && [CONTROLLER, VERIFIER].contains(&request.user.as_str()) {
+                let mut seen = seen.lock().unwrap();
+                seen.iter_mut().for_each(|seen: &mut Vec<_>| seen.push(request.clone()));
+            }
+        });
         let cluster = Self {
             sandbox,
             client,
@@ -120,6 +149,7 @@ impl Cluster {
             settings,
             seed: 1,
             running: None,
+            refused,
         };
         let definitions: Api<CustomResourceDefinition> = Api::all(cluster.client.clone());
         for crd in crds() {
@@ -130,6 +160,11 @@ impl Cluster {
         cluster.organisation(json!({})).await;
         cluster.sandbox.requests().clear();
         cluster
+    }
+
+    /// The test has the API server refuse what the manifests grant, or takes a right away.
+    pub(crate) fn refuses(&self) {
+        *self.refused.lock().unwrap() = None;
     }
 
     /// Whether the controller looks after every namespace.

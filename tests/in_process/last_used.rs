@@ -261,6 +261,9 @@ async fn whatever_goes_wrong_a_use_is_written_once_and_every_answer_stays() {
         let cluster = Cluster::start().await;
         let plain = issue(&cluster, "web").await;
         let replica = Replica::start(&cluster).await;
+        if matches!(&fault, Fault::Fail(failure) if failure.code == 403) {
+            cluster.refuses();
+        }
         disturb(&cluster, 3, fault.clone());
         let reads = Match::any().user(VERIFIER).verb("get").skip(1).times(2);
         cluster.sandbox.faults().inject(reads, Fault::unavailable());

@@ -281,6 +281,7 @@ async fn workloads_restart_once_and_the_old_credential_waits_for_them() {
 async fn a_refusal_by_the_api_server_is_a_condition_and_not_a_storm() {
     use kube_sandbox::faults::{Fault, Match};
     let cluster = Cluster::start().await;
+    cluster.refuses();
     let refuse = cluster
         .sandbox
         .faults()

@@ -89,6 +89,7 @@ async fn token_in_a_long_pause() -> Cluster {
         .await;
     cluster.idle().await;
     cluster.issue("web", json!({ "type": "Personal", "user": "ann" })).await;
+    cluster.refuses();
     cluster.sandbox.faults().inject(
         Match::any().verb("update").resource("secrets").user(CONTROLLER),
         Fault::forbidden(),

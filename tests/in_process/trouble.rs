@@ -24,6 +24,7 @@ async fn a_workload_that_may_not_be_read_does_not_stop_the_token() {
     let spec = json!({ "expiry": { "after": "3d", "action": "Rotate" }, "rotation": { "restart": restart } });
     cluster.issue("web", spec).await;
     let read = Match::any().verb("get").resource("deployments");
+    cluster.refuses();
     cluster.sandbox.faults().inject(read, Fault::forbidden());
     cluster.pass_hours(24 * 10).await;
     let token = cluster.token("web").await;
@@ -48,6 +49,7 @@ async fn a_workload_that_may_not_be_restarted_does_not_keep_the_others_from_it()
         .issue("web", json!({ "rotation": { "restart": restart } }))
         .await;
     let patch = Match::any().verb("patch").resource("deployments").name("a");
+    cluster.refuses();
     cluster.sandbox.faults().inject(patch, Fault::forbidden());
     cluster.patch("web", json!({ "rotation": { "trigger": "2" } })).await;
     cluster.pass_hours(24).await;
@@ -68,6 +70,7 @@ async fn a_secret_that_may_not_be_read_is_said_so_and_what_time_ends_ends() {
     cluster
         .issue("web", json!({ "expiry": { "after": "3d", "action": "Rotate" } }))
         .await;
+    cluster.refuses();
     let read = cluster
         .sandbox
         .faults()
@@ -120,6 +123,7 @@ async fn a_finalizer_on_the_secret_is_waited_for_in_peace() {
 #[tokio::test(start_paused = true)]
 async fn a_webhook_that_quotes_the_token_does_not_bring_it_into_the_status() {
     let cluster = Cluster::start().await;
+    cluster.refuses();
     let refuse = cluster
         .sandbox
         .faults()
@@ -163,6 +167,7 @@ async fn an_edit_of_one_key_replaces_the_token_too() {
 async fn a_refusal_that_is_over_is_not_told_again() {
     let cluster = Cluster::start().await;
     cluster.issue("web", json!({ "expiry": { "after": "1h" } })).await;
+    cluster.refuses();
     let refuse = cluster.sandbox.faults().inject(
         Match::any().verb("delete").resource("secrets").times(1),
         Fault::forbidden(),
