@@ -18,6 +18,7 @@ pub(crate) async fn members(stage: &Stage) {
     stage.run(&["delete", &role]).await;
     stage.wait(&role, "create").await;
     can(stage, "zoe", "issue", &organisation, true).await;
+    owned(stage, &[&role, &role.replacen("role", "rolebinding", 1)]).await;
 
     stage.organisation("").await;
     can(stage, "zoe", "issue", &organisation, false).await;
@@ -39,6 +40,12 @@ pub(crate) async fn assignees(stage: &Stage) {
     }
     let read = ["get", "secret", "t", "--as", "ann", "--output", "name"];
     assert_eq!(stage.run(&read).await, "secret/t\n");
+    let right = "tokenwright:t:assignees";
+    owned(
+        stage,
+        &["secret/t", &format!("role/{right}"), &format!("rolebinding/{right}")],
+    )
+    .await;
 
     stage
         .organisation("  members: [{kind: User, name: zoe, role: Member}]\n")
@@ -50,6 +57,17 @@ pub(crate) async fn assignees(stage: &Stage) {
     stage.token("").await;
     can(stage, "zoe", "get", "secret/t", false).await;
     stage.wait("role/tokenwright:t:assignees", "delete").await;
+}
+
+/// What belongs to something asks nobody to wait for it. Where OwnerReferencesPermissionEnforcement is in force, as on the
+/// real server, the controller would need a right on the owner's finalizers for that.
+async fn owned(stage: &Stage, objects: &[&str]) {
+    for object in objects {
+        let owners = stage.path(object, "{.metadata.ownerReferences}").await;
+        let owners: serde_json::Value = serde_json::from_str(&owners).unwrap();
+        assert_eq!(owners[0]["controller"], true, "{object}");
+        assert!(owners[0].get("blockOwnerDeletion").is_none(), "{object}: {owners}");
+    }
 }
 
 /// Asks until it is answered so: rights are in force a moment after they are granted.

@@ -183,6 +183,8 @@ fn apiserver_flags(etcd: u16, port: u16, controllers: bool) -> Vec<String> {
             "--cert-dir=certificates",
             "--token-auth-file=tokens.csv",
             "--authorization-mode=RBAC",
+            // As on OpenShift: an owner reference that blocks its owner's deletion takes a right on the owner's finalizers.
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             "--allow-privileged=true",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             "--service-account-key-file=accounts.pub",
