@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     helm::{RELEASED, helm},
+    manifests::POLICIES,
     pods,
     render::{Objects, file, identity, kustomize, kustomize_folder, shown},
     servers::{INSTALLING, PATIENCE, kubectl, stamps},
@@ -148,16 +149,18 @@ fn bindings_of_another_release_are_of_its_own_policies() {
         .flat_map(|kind| objects.of(kind))
         .map(|binding| [&binding["metadata"]["name"], &binding["spec"]["policyName"]])
         .collect();
-    let names = ["issue", "created-by", "status", "created-by"].map(|name| json!(format!("second-{name}")));
-    assert_eq!(named, names.each_ref().map(|name| [name, name]));
-    for (kind, name) in [
-        ("ValidatingAdmissionPolicy", "second-issue"),
-        ("ValidatingAdmissionPolicy", "second-created-by"),
-        ("ValidatingAdmissionPolicy", "second-status"),
-        ("MutatingAdmissionPolicy", "second-created-by"),
-    ] {
-        let policy = objects.find(kind, name);
-        assert_eq!(policy["metadata"]["labels"]["app.kubernetes.io/name"], "second");
+    let names = POLICIES.into_iter().chain(["created-by"]);
+    let names: Vec<Value> = names.map(|name| json!(format!("second-{name}"))).collect();
+    assert_eq!(named, names.iter().map(|name| [name, name]).collect::<Vec<_>>());
+    for kind in ["ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"] {
+        for policy in objects.of(kind) {
+            assert_eq!(policy["metadata"]["labels"]["app.kubernetes.io/name"], "second");
+            assert!(
+                names.contains(&policy["metadata"]["name"]),
+                "{}",
+                policy["metadata"]["name"]
+            );
+        }
     }
 }
 
@@ -327,7 +330,7 @@ async fn a_release_comes_changes_and_goes_on_a_real_server() {
     let judged = kubectl
         .ok(list("validatingadmissionpolicies,validatingadmissionpolicybindings"))
         .await;
-    assert_eq!((stamps, judged.lines().count()), (2, 6), "{judged}");
+    assert_eq!((stamps, judged.lines().count()), (2, 2 * POLICIES.len()), "{judged}");
     let unguarded = json!({ "admission": { "enabled": false } });
     assert_eq!(act("upgrade", unguarded)["status"], "deployed");
     let judged = kubectl.ok(list("validatingadmissionpolicies")).await;

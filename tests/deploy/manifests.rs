@@ -6,6 +6,16 @@ use serde_json::{Value, json};
 
 use crate::render::{NAMESPACE, OVERLAYS, Objects, file, identity, kustomize, kustomize_folder};
 
+/// The policies of every installation.
+pub(crate) const POLICIES: [&str; 6] = [
+    "issue",
+    "created-by",
+    "status",
+    "confined-rights",
+    "confined-secrets",
+    "confined-workloads",
+];
+
 fn texts(list: &Value) -> Vec<&str> {
     list.as_array()
         .into_iter()
@@ -170,7 +180,7 @@ fn nothing_goes_in_or_out_that_is_not_allowed() {
 fn every_overlay_asks_who_may_issue_and_believes_who_created_a_token() {
     for overlay in OVERLAYS {
         let objects = kustomize(overlay);
-        for policy in ["issue", "created-by", "status"].map(|name| format!("tokenwright-{name}")) {
+        for policy in POLICIES.map(|name| format!("tokenwright-{name}")) {
             let judged = objects.find("ValidatingAdmissionPolicy", &policy);
             assert_eq!(judged["spec"]["failurePolicy"], "Fail", "{overlay}");
             let binding = &objects.find("ValidatingAdmissionPolicyBinding", &policy)["spec"];
@@ -178,6 +188,24 @@ fn every_overlay_asks_who_may_issue_and_believes_who_created_a_token() {
             assert_eq!(binding, &denied, "{overlay}");
         }
         assert!(arguments(&objects).contains(&"--trust-created-by"), "{overlay}");
+    }
+}
+
+/// Whoever may do everything holds both verbs; whoever looks after tokens is held to what is theirs.
+#[test]
+fn the_controller_is_confined_and_nobody_is_given_the_way_out() {
+    for overlay in OVERLAYS {
+        let objects = kustomize(overlay);
+        let holding = |verb: &str| -> Vec<&str> {
+            let roles = objects.of("ClusterRole").chain(objects.of("Role"));
+            let holding = roles.filter(|role| {
+                let mut rules = role["rules"].as_array().into_iter().flatten();
+                rules.any(|rule| texts(&rule["verbs"]).contains(&verb))
+            });
+            holding.map(|role| role["metadata"]["name"].as_str().unwrap()).collect()
+        };
+        assert_eq!(holding("confined"), ["tokenwright-controller"], "{overlay}");
+        assert_eq!(holding("unconfined"), [""; 0], "{overlay}");
     }
 }
 

@@ -33,7 +33,11 @@ use crate::{
 type Uses = BTreeSet<String>;
 
 /// What is granted and never asked for, and why.
-const UNUSED: [(&str, &str); 2] = [
+const UNUSED: [(&str, &str); 3] = [
+    (
+        "confined tokenwright.dev/organisations",
+        "asked for by admission where roles, Secrets and workloads are written",
+    ),
     (
         "issue tokenwright.dev/organisations",
         "granted on to members, and asked for by admission where an ApiToken is deleted",

@@ -4,11 +4,14 @@
 //!   organisation, or, for a Personal token of one's own, `issue-personal`. The API server's authorizer answers, from
 //!   the RBAC objects that the controller makes of the organisation's members. Nobody orphans one, and what it is to restart its author could restart.
 //! - status.yaml: in the status of an ApiToken, whoever may not `update` it changes when it was used, and nothing else.
+//! - confined.yaml: whoever holds the verb `confined` and not everything writes of roles, Secrets and workloads what the
+//!   controller does.
 //! - stamp: the annotation `tokenwright.dev/created-by` is who created the ApiToken, whatever a client writes there.
 //! - created-by.yaml has nothing left to find once that is done.
 //!
 //! The rows of tests/kubectl hold both to the same answers, word for word.
 
+mod confined;
 mod issue;
 mod status;
 
@@ -49,7 +52,7 @@ impl Admission for Rules {
             (GROUP, "apitokens", "status") => {
                 status::judge(request, object, authorizer).map_err(denied("tokenwright-status"))
             }
-            _ => Ok(()),
+            _ => confined::judge(request, object, authorizer).map_err(|(policy, message)| denied(policy)(message)),
         }
     }
 }

@@ -11,8 +11,9 @@ use std::{pin::Pin, sync::Arc};
 use tempfile::TempDir;
 
 use crate::{
-    admission, members,
+    admission, confined, members,
     process::Process,
+    shipped,
     stage::{ROW_LIMIT, Stage},
     support::{Server, say},
     systems, verified,
@@ -38,6 +39,7 @@ const ROWS: &[Row] = rows![
     policy: policy_previewed policy_denying policy_in_error;
     members: members assignees;
     admission: issuing orphans restarts personal_tokens created_by status bystanders;
+    confined: confined_rights confined_secrets confined_workloads;
     verified: verified last_used;
     systems: appetize fingoti finout logscale royaltyport;
 ];
@@ -132,22 +134,32 @@ async fn every_row_holds_on_a_real_api_server() {
     if !stamps {
         say("left out on the real server: the rows of appetize and created_by: it has no MutatingAdmissionPolicy");
     }
+    // Both run as they are installed: with their own accounts, and the rights that the manifests give these.
+    shipped::grant(&kubectl).await;
+    let [of_controller, of_verifier] = ["controller", "verifier"].map(|component| {
+        let path = home.path().join(component);
+        std::fs::write(&path, shipped::kubeconfig(&kubeconfig, component)).unwrap();
+        path.into_os_string().into_string().unwrap()
+    });
     let mut controller = Process::start(&[
         "controller",
         "--kubeconfig",
-        path,
+        &of_controller,
         "--metrics",
         "127.0.0.1:0",
+        "--leader-elect",
+        "--leader-election-namespace",
+        shipped::NAMESPACE,
         "--trust-created-by",
         "--log",
         "debug",
     ]);
-    controller.until("starting").await;
+    controller.until("leading").await;
     let any = "127.0.0.1:0";
     let verifier = [
         "verifier",
         "--kubeconfig",
-        path,
+        &of_verifier,
         "--http",
         any,
         "--grpc",
@@ -180,5 +192,10 @@ async fn every_row_holds_on_a_real_api_server() {
             !tokens.iter().any(|token| said.contains(token.as_str())),
             "a token was logged"
         );
+        // As RBAC says it, and as the policies do.
+        for refusal in ["\" cannot ", "holds the verb confined"] {
+            let refused: Vec<&str> = said.lines().filter(|line| line.contains(refusal)).collect();
+            assert_eq!(refused, [""; 0]);
+        }
     }
 }
