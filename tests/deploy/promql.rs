@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The parser.
-const PARSER: Tool = Tool {
+pub(crate) const PARSER: Tool = Tool {
     name: "promql-parser",
     version: "0.11.0",
     package: "promql-parser",
