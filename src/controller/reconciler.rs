@@ -1,11 +1,14 @@
-//! Reconciling the objects of one store as a queue hands them out, and trying again what fails.
+//! Reconciling the objects of one store when their turn comes, and trying again what fails.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, hash::Hash, pin::pin, sync::Arc, time::Duration};
 
 use futures::{StreamExt, channel::mpsc, future, stream::FuturesUnordered};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 use tracing::Instrument;
 
 use super::{
@@ -55,31 +58,59 @@ impl Action {
 pub(super) async fn run<K: Reconcile>(
     ctx: Arc<Context>,
     store: Store<K>,
-    mut requests: mpsc::UnboundedReceiver<Key<K>>,
+    requests: mpsc::UnboundedReceiver<Key<K>>,
     opened: impl Future<Output = bool>,
 ) {
-    let mut agenda = Agenda::new(ctx.settings.concurrency);
+    let look = |key: Key<K>| {
+        let (store, ctx) = (&store, &*ctx);
+        async move { look_at(&key, store, ctx).await }
+    };
+    work(ctx.settings.concurrency, requests, opened, look).await;
+}
+
+async fn work<T, L>(
+    at_once: u16,
+    mut requests: mpsc::UnboundedReceiver<T>,
+    opened: impl Future<Output = bool>,
+    look: impl Fn(T) -> L,
+) where
+    T: Clone + Eq + Hash + Ord,
+    L: Future<Output = Action>,
+{
+    let mut agenda = Agenda::new(at_once);
     let mut under_way = FuturesUnordered::new();
     let mut opened = pin!(opened);
     let mut is_open = false;
-    loop {
-        while is_open && let Some(key) = agenda.next(Instant::now()) {
-            under_way.push(async {
-                let action = look_at(&key, &store, &ctx).await;
-                (key, action)
-            });
+    'asked: loop {
+        // All that is there before anything begins: what was asked for twice has one turn, and nobody's has come when nobody
+        // asks any more.
+        loop {
+            match requests.try_recv() {
+                Ok(object) => agenda.ask(object),
+                Err(error) if error.is_closed() => break 'asked,
+                Err(_) => break,
+            }
+        }
+        while is_open && let Some(object) = agenda.next(Instant::now()) {
+            let looking = look(object.clone());
+            under_way.push(async { (object, looking.await) });
         }
         let due = agenda.due();
         tokio::select! {
             request = requests.next() => match request {
-                Some(key) => agenda.ask(key),
+                Some(object) => agenda.ask(object),
                 None => break,
             },
             open = &mut opened, if !is_open => match open {
                 true => is_open = true,
                 false => return,
             },
-            Some((key, Action(again))) = under_way.next() => agenda.done(key, again.map(|after| Instant::now() + after)),
+            Some((object, Action(again))) = under_way.next() => {
+                agenda.done(object, again.map(|after| Instant::now() + after));
+                // A look that needs no request does not wait for anything. Thousands of them in a row would keep from its
+                // turn whatever else is on this thread, such as who holds the lease.
+                yield_now().await;
+            }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
         }
     }
@@ -151,4 +182,72 @@ fn try_again<K: Reconcile>(object: &ObjectMeta, error: &Error, ctx: &Context) ->
         tracing::warn!(kind, namespace, name, %error, retry_in = ?wait, "a reconcile failed");
     }
     Action::requeue(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::{Cell, RefCell},
+        rc::Rc,
+    };
+
+    use super::*;
+
+    fn sent(objects: impl IntoIterator<Item = u32>) -> (mpsc::UnboundedSender<u32>, mpsc::UnboundedReceiver<u32>) {
+        let (sender, requests) = mpsc::unbounded();
+        for object in objects {
+            sender.unbounded_send(object).unwrap();
+        }
+        (sender, requests)
+    }
+
+    #[tokio::test]
+    async fn looks_that_wait_for_nothing_leave_their_turn_to_what_else_there_is() {
+        const LOOKS: u32 = 1000;
+        let (sender, requests) = sent(0..LOOKS);
+        let (looks, turns) = (Cell::new(0), Cell::new(0));
+        let look = async |_| {
+            looks.set(looks.get() + 1);
+            Action::await_change()
+        };
+        let beside = async {
+            while looks.get() < LOOKS {
+                turns.set(turns.get() + 1);
+                yield_now().await;
+            }
+            drop(sender);
+        };
+        future::join(work(32, requests, future::ready(true), look), beside).await;
+        assert!(turns.get() > LOOKS / 2, "{} turns", turns.get());
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_when_nobody_asks_any_more_and_what_has_begun_is_finished() {
+        let (sender, requests) = sent([1, 2, 3]);
+        let sender = Rc::new(RefCell::new(Some(sender)));
+        let (begun, finished) = (RefCell::new(Vec::new()), Cell::new(0));
+        let look = async |object| {
+            begun.borrow_mut().push(object);
+            // As at a shutdown, while all the others wait for their turn.
+            drop(sender.borrow_mut().take());
+            yield_now().await;
+            finished.set(finished.get() + 1);
+            Action::await_change()
+        };
+        work(1, requests, future::ready(true), look).await;
+        assert_eq!((begun.into_inner(), finished.get()), (vec![1], 1));
+    }
+
+    #[tokio::test]
+    async fn nothing_begins_before_the_gate_opens_nor_when_it_cannot() {
+        let (sender, requests) = sent([1]);
+        let looked = Cell::new(false);
+        let look = async |_| {
+            looked.set(true);
+            Action::await_change()
+        };
+        work(1, requests, future::ready(false), look).await;
+        assert!(!looked.get());
+        drop(sender);
+    }
 }

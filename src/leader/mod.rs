@@ -141,7 +141,7 @@ impl Election {
     }
 
     async fn work_while_it_leads(&self, lease: Lease, work: impl Future<Output = ()> + Send) -> Result<(), Lost> {
-        // In a task of its own, so that much work does not delay it.
+        // In a task of its own, so that it has its turn beside the work.
         let mut holding = JoinSet::new();
         let election = self.clone();
         holding.spawn(async move {
