@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Client, Resource, ResourceExt,
+    Client, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
 };
 use rand::CryptoRng;
@@ -100,17 +100,14 @@ impl Memory {
 
     /// Forgets what a change of an ApiToken makes pointless: everything, when it is gone or another has its name.
     pub(super) fn follow(&mut self, change: &Change<DeserializeGuard<ApiToken>>) {
-        match change {
-            Change::Changed { before, after } if before.meta().uid == after.meta().uid => {
-                // One that cannot be read keeps its Secret.
-                if let (Some(known), Some(wanted)) = (secret_key(before), secret_key(after))
-                    && known != wanted
-                {
-                    self.secrets.forget(&known);
-                }
-            }
-            Change::Changed { before, .. } | Change::Gone(before) => self.forget(before),
-            Change::Came(_) => {}
+        if let Some(gone) = change.gone() {
+            self.forget(gone);
+        } else if let Change::Changed { before, after } = change
+            // One that cannot be read keeps its Secret.
+            && let (Some(known), Some(wanted)) = (secret_key(before), secret_key(after))
+            && known != wanted
+        {
+            self.secrets.forget(&known);
         }
     }
 
@@ -264,7 +261,7 @@ impl Policies {
 
 #[cfg(test)]
 mod tests {
-    use kube::runtime::watcher::Event;
+    use kube::{Resource, runtime::watcher::Event};
     use serde_json::json;
     use tokio::time::Instant;
 

@@ -28,8 +28,8 @@ pub(super) enum Change<K> {
 
 struct Objects<K> {
     known: Table<K>,
-    /// The list that is coming in.
-    coming: Table<K>,
+    /// The list that is coming in, if one is.
+    coming: Option<Table<K>>,
 }
 
 /// Objects by namespace and name.
@@ -58,21 +58,27 @@ impl<K: Resource> Store<K> {
     }
 
     /// Takes in what the watch tells, and returns what changed by it. Of a list that is when it is complete: until then
-    /// what was before it is shown, and what it lacks is gone.
+    /// what was before it is shown, and what it lacks is gone. What changes while it comes in, changes it too.
     pub(super) fn take_in(&self, event: Event<K>) -> Vec<Change<K>> {
         let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Apply(object) => {
                 let after = Arc::new(object);
+                if let Some(coming) = &mut objects.coming {
+                    coming.put(after.clone());
+                }
                 let before = objects.known.put(after.clone());
                 vec![Change::of(before, after)]
             }
             Event::Delete(object) => {
+                if let Some(coming) = &mut objects.coming {
+                    coming.remove(id(&object));
+                }
                 let before = objects.known.remove(id(&object)).unwrap_or_else(|| Arc::new(object));
                 vec![Change::Gone(before)]
             }
             Event::Init => {
-                objects.coming = Table::default();
+                objects.coming = Some(Table::default());
                 Vec::new()
             }
             Event::InitApply(object) => {
@@ -81,11 +87,11 @@ impl<K: Resource> Store<K> {
                     .find(id(&object))
                     .filter(|known| is_same(&***known, &object));
                 let object = known.cloned().unwrap_or_else(|| Arc::new(object));
-                objects.coming.put(object);
+                objects.coming.get_or_insert_default().put(object);
                 Vec::new()
             }
             Event::InitDone => {
-                let coming = mem::take(&mut objects.coming);
+                let coming = objects.coming.take().unwrap_or_default();
                 let mut gone = mem::replace(&mut objects.known, coming);
                 let mut changes = Vec::new();
                 for after in &objects.known.objects {
@@ -126,6 +132,18 @@ impl<K> Change<K> {
         match self {
             Self::Came(after) | Self::Changed { after, .. } => Some(after),
             Self::Gone(_) => None,
+        }
+    }
+
+    /// The object as it was, if there is none of its name any more, or another one.
+    pub(super) fn gone(&self) -> Option<&Arc<K>>
+    where
+        K: Resource,
+    {
+        match self {
+            Self::Changed { before, after } => (before.meta().uid != after.meta().uid).then_some(before),
+            Self::Gone(before) => Some(before),
+            Self::Came(_) => None,
         }
     }
 
@@ -193,7 +211,7 @@ impl<K> Default for Store<K> {
     fn default() -> Self {
         let objects = Objects {
             known: Table::default(),
-            coming: Table::default(),
+            coming: None,
         };
         Self(Arc::new(RwLock::new(objects)))
     }
@@ -304,6 +322,33 @@ mod tests {
         let told = [change("a", Some("1"), Some("2")), change("b", Some("1"), None)];
         assert_eq!(tell(&store, Event::InitDone), told);
         assert_eq!(store.state(), [Arc::new(a("2"))]);
+    }
+
+    #[test]
+    fn what_changes_while_a_list_comes_in_is_not_undone_by_it() {
+        let store = Store::default();
+        store.take_in(Event::Init);
+        store.take_in(Event::InitApply(a("1")));
+        store.take_in(Event::InitApply(b("1")));
+        assert_eq!(tell(&store, Event::Apply(a("2"))), [change("a", None, Some("2"))]);
+        assert_eq!(tell(&store, Event::Delete(b("3"))), [change("b", Some("3"), None)]);
+        assert_eq!(tell(&store, Event::InitDone), []);
+        assert_eq!(store.state(), [Arc::new(a("2"))]);
+    }
+
+    #[test]
+    fn one_that_was_made_anew_under_its_name_is_another() {
+        let store = Store::default();
+        let gone = |changes: Vec<Change<ConfigMap>>| changes[0].gone().cloned();
+        assert_eq!(gone(store.take_in(Event::Apply(a("1")))), None);
+        assert_eq!(gone(store.take_in(Event::Apply(a("2")))), None);
+        let mut other = a("3");
+        other.metadata.uid = Some("other".to_owned());
+        assert_eq!(
+            gone(store.take_in(Event::Apply(other.clone()))).as_deref(),
+            Some(&a("2"))
+        );
+        assert_eq!(gone(store.take_in(Event::Delete(a("4")))).as_deref(), Some(&other));
     }
 
     #[test]

@@ -288,6 +288,43 @@ async fn an_orphan_is_taken_away_however_often_that_fails_and_what_is_not_ours_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_orphan_whose_owner_goes_later_is_taken_away_by_the_next_list() {
+    let mut cluster = Cluster::start().await;
+    cluster.issue("web", user("eve")).await;
+    cluster.stop().await;
+    let name = "tokenwright:web:assignees";
+    let loose = Patch::Merge(json!({ "metadata": { "ownerReferences": null } }));
+    let (roles, bindings): (Api<Role>, Api<RoleBinding>) = (
+        Api::namespaced(cluster.client.clone(), "shop"),
+        Api::namespaced(cluster.client.clone(), "shop"),
+    );
+    roles.patch(name, &PatchParams::default(), &loose).await.unwrap();
+    bindings.patch(name, &PatchParams::default(), &loose).await.unwrap();
+    // The owner is there, and cannot take them back.
+    cluster.refuses();
+    for resource in ["roles", "rolebindings"] {
+        let refused = Match::any().verb("update").resource(resource).times(100);
+        cluster.sandbox.faults().inject(refused, Fault::forbidden());
+    }
+    cluster.run_controller();
+    cluster.pass(Duration::from_secs(10)).await;
+    cluster.tokens().delete("web", &orphaning()).await.unwrap();
+    cluster.pass(Duration::from_secs(10)).await;
+    assert!(may_read(&cluster, "eve").await);
+    for resource in ["roles", "rolebindings"] {
+        cluster.sandbox.faults().expire_watches(resource);
+    }
+    cluster.pass(Duration::from_secs(70)).await;
+    assert_eq!(
+        (
+            may_read(&cluster, "eve").await,
+            cluster.kept::<Role, RoleBinding>().await
+        ),
+        (false, vec![])
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_ours_or_not_allowed_is_said_and_the_token_works_on() {
     let cluster = Cluster::start().await;
     let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), "shop");

@@ -19,13 +19,10 @@ pub(super) fn feed(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> Bo
             let complete = matches!(event, Event::InitDone);
             let changes = ctx.stores.policies.take_in(event);
             for change in &changes {
-                match change.after() {
-                    Some(policy) => send(&queues.policies, Key::of(&**policy)),
-                    None => {
-                        let gone = change.latest();
-                        ctx.memory().forget_policy(gone.meta());
-                        ctx.metrics.policy_gone(&gone.name_any());
-                    }
+                send(&queues.policies, Key::of(change.latest()));
+                if let Some(gone) = change.gone() {
+                    ctx.memory().forget_policy(gone.meta());
+                    ctx.metrics.policy_gone(&gone.name_any());
                 }
             }
             // What it hits is in its status: that concerns no token.

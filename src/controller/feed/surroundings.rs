@@ -22,8 +22,8 @@ pub(super) fn organisations(ctx: &Arc<Context>, mut listed: Listed, queues: Queu
             let changes = ctx.stores.organisations.take_in(event);
             for change in &changes {
                 send(&queues.organisations, Key::of(change.latest()));
-                if change.after().is_none() {
-                    ctx.memory().forget_organisation(change.latest().meta());
+                if let Some(gone) = change.gone() {
+                    ctx.memory().forget_organisation(gone.meta());
                 }
             }
             // Its own counts are in its status: they concern no token. Policies select by its labels.

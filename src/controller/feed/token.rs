@@ -41,7 +41,11 @@ pub(super) fn feed(
                 }
                 match change.after() {
                     Some(token) => take_in(ctx, &queue, &queues, token),
-                    None => send_surroundings(ctx, &queues, change.latest()),
+                    None => {
+                        // So that it is no longer due.
+                        send(&queue, Key::of(change.latest()));
+                        send_surroundings(ctx, &queues, change.latest());
+                    }
                 }
             }
             if complete {

@@ -76,9 +76,15 @@ fn take<K: Kind>(view: &View<K>, event: Event<K>, orphaned: &impl Fn(K), wake: &
             }
         }
     }
-    for object in changes.iter().filter_map(|change| change.after()) {
+    // All of them with every list: one whose owner was there when it was looked at may have lost it since.
+    let shown = if complete {
+        view.store.state()
+    } else {
+        changes.iter().filter_map(|change| change.after().cloned()).collect()
+    };
+    for object in shown {
         if orphaned_by(object.meta()).is_some() {
-            orphaned(K::clone(object));
+            orphaned(K::clone(&object));
         }
     }
     if first {
