@@ -57,6 +57,13 @@ pub(super) struct Stores {
     pub(super) rights: Views,
 }
 
+impl Stores {
+    /// The ApiTokens of all scopes.
+    pub(super) fn all_tokens(&self) -> Vec<Arc<DeserializeGuard<ApiToken>>> {
+        self.tokens.iter().flat_map(Store::state).collect()
+    }
+}
+
 /// What saves requests and can be lost at any time.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
@@ -219,7 +226,18 @@ impl Context {
 
     /// All ApiTokens, as far as the watches have shown them.
     pub(super) fn tokens(&self) -> Vec<Arc<DeserializeGuard<ApiToken>>> {
-        self.stores.tokens.iter().flat_map(|store| store.state()).collect()
+        self.stores.all_tokens()
+    }
+
+    /// Where they stand.
+    pub(super) fn seniority(&self) -> Seniority {
+        Seniority::of(self.tokens().iter().filter_map(|token| token.0.as_ref().ok()))
+    }
+
+    /// The labels of an organisation, by which policies select it.
+    pub(super) fn organisation_labels(&self, organisation: &str) -> BTreeMap<String, String> {
+        let known = self.stores.organisations.find(None, organisation);
+        known.map_or_else(BTreeMap::new, |known| known.labels().clone())
     }
 
     /// The labels of a namespace.

@@ -136,9 +136,9 @@ impl Controller {
             names => names.iter().cloned().map(Some).collect(),
         };
         let (wiring, stores) = feed::wire(&scopes);
-        let (tokens, clock) = (stores.tokens.clone(), self.clock.clone());
+        let (watched, clock) = (stores.clone(), self.clock.clone());
         self.metrics.watch_tokens(move || {
-            let all: Vec<_> = tokens.iter().flat_map(|store| store.state()).collect();
+            let all = watched.all_tokens();
             outlook(all.iter().filter_map(|token| token.0.as_ref().ok()), clock.now())
         });
         let ctx = Arc::new(Context::new(

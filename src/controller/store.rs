@@ -147,6 +147,11 @@ impl<K> Change<K> {
         }
     }
 
+    /// The object as it was and as it is, as far as there is either.
+    pub(super) fn both(&self) -> impl Iterator<Item = &Arc<K>> {
+        self.before().into_iter().chain(self.after())
+    }
+
     /// The object as it is, or as it was when it went.
     pub(super) fn latest(&self) -> &K {
         match self {

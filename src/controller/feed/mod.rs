@@ -9,15 +9,14 @@ mod token;
 use std::{fmt::Debug, sync::Arc};
 
 use futures::{
-    Stream,
+    Stream, StreamExt,
     channel::mpsc,
     future::{self, BoxFuture},
     stream,
 };
-use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta},
+    core::{DeserializeGuard, NamespaceResourceScope},
     runtime::watcher::Event,
 };
 use serde::de::DeserializeOwned;
@@ -40,7 +39,6 @@ use crate::{
 type Tokens = DeserializeGuard<ApiToken>;
 type Organisations = DeserializeGuard<Organisation>;
 type Policies = DeserializeGuard<TokenPolicy>;
-type Namespaces = PartialObjectMeta<Namespace>;
 
 /// Where to ask for reconciles.
 type Requests<K> = mpsc::UnboundedSender<Key<K>>;
@@ -208,6 +206,22 @@ where
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     }
+}
+
+/// What a watch changes in its store, and whether a list is complete by that.
+fn follow<'a, K>(
+    ctx: &'a Arc<Context>,
+    resource: &'static str,
+    api: Api<K>,
+    store: &'a Store<K>,
+) -> impl Stream<Item = (Vec<Change<K>>, bool)> + Send + 'a
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    changes_of(ctx, resource, Watch::new(api)).map(|event| {
+        let complete = matches!(event, Event::InitDone);
+        (store.take_in(slim(event)), complete)
+    })
 }
 
 /// The changes that a watch tells. What goes wrong with it is reported and counted.

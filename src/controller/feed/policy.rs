@@ -1,23 +1,18 @@
 //! TokenPolicies: which tokens a changed one concerns.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture};
-use kube::{Api, Resource, ResourceExt, runtime::watcher::Event};
+use kube::{Api, Resource, ResourceExt};
 
-use super::{Change, Context, Key, Listed, Policies, Queues, changes_of, send, slim};
-use crate::{api::TokenPolicySpec, domain::policy::Seniority, watch::Watch};
+use super::{Change, Context, Key, Listed, Policies, Queues, follow, send};
+use crate::api::TokenPolicySpec;
 
 pub(super) fn feed(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> BoxFuture<'_, ()> {
     Box::pin(async move {
-        let stream = changes_of(ctx, "tokenpolicies", Watch::new(Api::all(ctx.client.clone())));
-        let mut stream = std::pin::pin!(stream.map(slim::<Policies>));
-        while let Some(event) = stream.next().await {
-            let complete = matches!(event, Event::InitDone);
-            let changes = ctx.stores.policies.take_in(event);
+        let (api, store) = (Api::all(ctx.client.clone()), &ctx.stores.policies);
+        let mut stream = pin!(follow(ctx, "tokenpolicies", api, store));
+        while let Some((changes, complete)) = stream.next().await {
             for change in &changes {
                 send(&queues.policies, Key::of(change.latest()));
                 if let Some(gone) = change.gone() {
@@ -52,7 +47,7 @@ fn spec_of(policy: &Policies) -> Option<&TokenPolicySpec> {
 fn keep_seniority(ctx: &Context) {
     let seniority = ctx.limits_tokens().then(|| {
         let known = ctx.memory().seniority.take();
-        known.unwrap_or_else(|| Seniority::of(ctx.tokens().iter().filter_map(|token| token.0.as_ref().ok())))
+        known.unwrap_or_else(|| ctx.seniority())
     });
     ctx.memory().seniority = seniority;
 }
@@ -60,17 +55,13 @@ fn keep_seniority(ctx: &Context) {
 /// Has the tokens looked at again that any of these policies is for, as it was or is. One that cannot be read may be for
 /// any.
 fn reconsider(ctx: &Context, queues: &Queues, changes: &[&Change<Policies>]) {
-    let policies = changes
-        .iter()
-        .flat_map(|change| [change.before(), change.after()])
-        .flatten();
+    let policies = changes.iter().flat_map(|change| change.both());
     let policies: Vec<Option<&TokenPolicySpec>> = policies.map(|policy| spec_of(policy)).collect();
     let mut selecting: HashMap<String, Vec<Option<&TokenPolicySpec>>> = HashMap::new();
     queues.reconsider(ctx, |token| {
         let organisation = &token.spec.organisation;
         if !selecting.contains_key(organisation) {
-            let known = ctx.stores.organisations.find(None, organisation);
-            let labels = known.map_or_else(BTreeMap::new, |known| known.labels().clone());
+            let labels = ctx.organisation_labels(organisation);
             let selects =
                 |spec: &&Option<&TokenPolicySpec>| spec.is_none_or(|spec| spec.selects(organisation, &labels));
             selecting.insert(organisation.clone(), policies.iter().filter(selects).copied().collect());

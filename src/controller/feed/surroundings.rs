@@ -1,25 +1,22 @@
 //! Organisations, Namespaces and the clock: what becomes of tokens follows from them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, pin::pin, sync::Arc};
 
 use futures::{
     StreamExt,
     future::{self, BoxFuture},
 };
 use jiff::SignedDuration;
-use kube::{Api, Resource, ResourceExt, runtime::watcher::Event};
+use kube::{Api, Resource, ResourceExt};
 use tokio::time::{Instant, sleep};
 
-use super::{Context, Key, Listed, Namespaces, Organisations, Queues, Requests, Tokens, changes_of, send, slim};
-use crate::watch::Watch;
+use super::{Context, Key, Listed, Queues, Requests, Tokens, follow, send};
 
 pub(super) fn organisations(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> BoxFuture<'_, ()> {
     Box::pin(async move {
-        let stream = changes_of(ctx, "organisations", Watch::new(Api::all(ctx.client.clone())));
-        let mut stream = std::pin::pin!(stream.map(slim::<Organisations>));
-        while let Some(event) = stream.next().await {
-            let complete = matches!(event, Event::InitDone);
-            let changes = ctx.stores.organisations.take_in(event);
+        let (api, store) = (Api::all(ctx.client.clone()), &ctx.stores.organisations);
+        let mut stream = pin!(follow(ctx, "organisations", api, store));
+        while let Some((changes, complete)) = stream.next().await {
             for change in &changes {
                 send(&queues.organisations, Key::of(change.latest()));
                 if let Some(gone) = change.gone() {
@@ -49,11 +46,9 @@ pub(super) fn organisations(ctx: &Arc<Context>, mut listed: Listed, queues: Queu
 
 pub(super) fn namespaces(ctx: &Arc<Context>, mut listed: Listed, queues: Queues) -> BoxFuture<'_, ()> {
     Box::pin(async move {
-        let stream = changes_of(ctx, "namespaces", Watch::new(Api::all(ctx.client.clone())));
-        let mut stream = std::pin::pin!(stream.map(slim::<Namespaces>));
-        while let Some(event) = stream.next().await {
-            let complete = matches!(event, Event::InitDone);
-            let changes = ctx.stores.namespaces.take_in(event);
+        let (api, store) = (Api::all(ctx.client.clone()), &ctx.stores.namespaces);
+        let mut stream = pin!(follow(ctx, "namespaces", api, store));
+        while let Some((changes, complete)) = stream.next().await {
             let concerning = changes
                 .iter()
                 .filter(|change| change.concerns(|namespace| namespace.labels()));

@@ -1,18 +1,14 @@
 //! ApiTokens.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashSet, pin::pin, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture};
-use kube::{Resource, ResourceExt, runtime::watcher::Event};
+use kube::Resource;
 
-use super::{Change, Context, Key, Listed, Queues, Requests, Store, Tokens, changes_of, scoped, send, slim};
+use super::{Change, Context, Key, Listed, Queues, Requests, Store, Tokens, follow, scoped, send};
 use crate::{
     api::{ApiToken, TokenPolicySpec},
     domain::{lifecycle::is_flagged, policy::Seniority},
-    watch::Watch,
 };
 
 pub(super) fn feed(
@@ -23,15 +19,12 @@ pub(super) fn feed(
     queues: Queues,
 ) -> BoxFuture<'_, ()> {
     Box::pin(async move {
-        let watch = Watch::new(scoped::<Tokens>(&ctx.client, namespace.as_deref()));
-        let stream = changes_of(ctx, "apitokens", watch);
-        let mut stream = std::pin::pin!(stream.map(slim::<Tokens>));
-        while let Some(event) = stream.next().await {
-            let complete = matches!(event, Event::InitDone);
-            let changes = store.take_in(event);
+        let api = scoped(&ctx.client, namespace.as_deref());
+        let mut stream = pin!(follow(ctx, "apitokens", api, &store));
+        while let Some((changes, complete)) = stream.next().await {
             if complete {
                 // The stores of the other scopes are complete, or nothing of theirs has been worked on yet.
-                stand_anew(ctx, &queues, &ctx.tokens());
+                stand_anew(ctx, &queues);
             }
             // It is what happens most where many tokens are in use.
             for change in changes.iter().filter(|change| !was_only_used(change)) {
@@ -92,11 +85,11 @@ fn readable(token: Option<&Arc<Tokens>>) -> Option<&ApiToken> {
 }
 
 /// Takes in where all tokens stand.
-fn stand_anew(ctx: &Context, queues: &Queues, tokens: &[Arc<Tokens>]) {
+fn stand_anew(ctx: &Context, queues: &Queues) {
     if !ctx.limits_tokens() {
         return;
     }
-    let seniority = Seniority::of(tokens.iter().filter_map(|token| token.0.as_ref().ok()));
+    let seniority = ctx.seniority();
     let mut memory = ctx.memory();
     let before = memory.seniority.take().unwrap_or_default();
     let changed: HashSet<String> = seniority.changed(&before).map(str::to_owned).collect();
@@ -113,8 +106,7 @@ fn stand_anew(ctx: &Context, queues: &Queues, tokens: &[Arc<Tokens>]) {
 
 /// The policies that limit how many tokens an organisation has.
 fn counting(ctx: &Context, organisation: &str) -> Vec<TokenPolicySpec> {
-    let known = ctx.stores.organisations.find(None, organisation);
-    let labels = known.map_or_else(BTreeMap::new, |known| known.labels().clone());
+    let labels = ctx.organisation_labels(organisation);
     let policies = ctx.stores.policies.state();
     let specs = policies.iter().filter_map(|policy| Some(&policy.0.as_ref().ok()?.spec));
     specs

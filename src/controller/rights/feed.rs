@@ -8,7 +8,7 @@ use kube::{Api, Resource, ResourceExt, runtime::watcher::Event};
 use serde::de::DeserializeOwned;
 
 use super::{
-    super::{Context, feed::slim},
+    super::{Context, feed::slim, store::Change},
     Kind, Places, Standing, View,
 };
 use crate::{
@@ -65,11 +65,7 @@ fn take<K: Kind>(view: &View<K>, event: Event<K>, orphaned: &impl Fn(K), wake: &
     let changes = view.store.take_in(event);
     let first = complete && view.stands(Standing::Listed);
     let mut woken = HashSet::new();
-    for object in changes
-        .iter()
-        .flat_map(|change| [change.before(), change.after()])
-        .flatten()
-    {
+    for object in changes.iter().flat_map(Change::both) {
         for owner in object.owner_references() {
             if woken.insert((object.namespace(), &owner.uid)) {
                 wake(Wake::Owner(object.meta().namespace.as_deref(), owner));
